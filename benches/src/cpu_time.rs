@@ -1,0 +1,24 @@
+//! The clock of the time bench.
+
+use std::time::Duration;
+
+/// The CPU time that the calling thread has used: other programs on the machine do not show in it, as they would in
+/// wall time. See [`clock_gettime(2)`](https://man7.org/linux/man-pages/man2/clock_gettime.2.html).
+///
+/// # Panics
+/// When the system has no such clock.
+pub fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is valid for writes.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(
+        status,
+        0,
+        "clock_gettime(CLOCK_THREAD_CPUTIME_ID): {}",
+        std::io::Error::last_os_error()
+    );
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

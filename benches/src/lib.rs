@@ -1,0 +1,33 @@
+//! Allotment's core heap beside its peers: allocators that, like it, manage a region of memory that the caller gives.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`peer`] | the trait that each allocator is measured through |
+//! | [`peers`] | the allocators, one file each |
+//! | [`calls`] | the three calls that both benches measure, never inlined |
+//! | [`operation`] | allocate, free and reallocate as data |
+//! | [`workload`] | random workloads, for time |
+//! | [`trace`] | adversarial traces, for instructions |
+//! | [`player`] | plays operations on a peer |
+//! | [`stepper`] | counts the instructions of each operation by single-stepping |
+//! | [`source_lines`] | the source lines behind instruction addresses |
+//! | [`budget`] | the bound that our own heap must keep |
+//! | [`region`], [`random`], [`cpu_time`], [`table`], [`report`] | memory, random numbers, the clock, and the two forms of output |
+
+pub mod budget;
+pub mod calls;
+pub mod cpu_time;
+pub mod operation;
+pub mod peer;
+pub mod peers;
+pub mod player;
+pub mod random;
+pub mod region;
+pub mod report;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod source_lines;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod stepper;
+pub mod table;
+pub mod trace;
+pub mod workload;

@@ -1,0 +1,663 @@
+//! [`Heap`]: one owner, no lock.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use crate::blocks::Blocks;
+use crate::check::{CheckReport, Damage};
+use crate::fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
+use crate::region::{CreateError, GRANULE, Region, WORD};
+use crate::stats::Stats;
+use crate::tlsf::control::{self, Layout as Geometry};
+use crate::tlsf::refusal::Refusal;
+use crate::tlsf::regions::{Descriptor, MAX_REGIONS};
+use crate::tlsf::{Tlsf, block};
+
+/// How a heap or pool is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The region's bytes are known to be zero, as a fresh mapping's are. Then
+    /// `allocate_zeroed` does not write to memory that was never handed out. Saying so of
+    /// memory that is not zero makes `allocate_zeroed` return memory that is not zero.
+    pub zeroed: bool,
+    /// The length in bytes that the region may be extended to. The index is sized for it, so that
+    /// large blocks keep lists of their own after an [`extend`](Heap::extend). Less than the
+    /// region's own length, such as 0, means just that length.
+    pub capacity: usize,
+    /// Who is told of misuse and damage.
+    pub on_fault: FaultHandler,
+}
+
+impl Default for Options {
+    /// Memory with unknown content, no growth planned, [`panic_on_fault`].
+    fn default() -> Self {
+        Options { zeroed: false, capacity: 0, on_fault: panic_on_fault }
+    }
+}
+
+/// Why the region could not be extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// The longer region would wrap round the address space or exceed `isize::MAX` bytes.
+    OutOfRange,
+}
+
+impl fmt::Display for ExtendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExtendError::OutOfRange => {
+                f.write_str("the extended region would exceed the address space")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ExtendError {}
+
+/// Why a region could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddRegionError {
+    /// The address is null, or the range wraps or is too long.
+    OutOfRange,
+    /// Not even the region's descriptor and one smallest block fit.
+    TooSmall,
+    /// It overlaps a region that the heap has already.
+    Overlaps,
+    /// The heap has [`MAX_REGIONS`] added regions.
+    TooMany,
+}
+
+impl fmt::Display for AddRegionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddRegionError::OutOfRange => {
+                f.write_str("the region is null, wraps round the address space or is too long")
+            }
+            AddRegionError::TooSmall => f.write_str("the region is too small to hold a block"),
+            AddRegionError::Overlaps => {
+                f.write_str("the region overlaps one that the heap has already")
+            }
+            AddRegionError::TooMany => {
+                write!(f, "the heap has {MAX_REGIONS} added regions already")
+            }
+        }
+    }
+}
+
+impl core::error::Error for AddRegionError {}
+
+/// Why a region could not be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemoveRegionError {
+    /// No added region begins at that address. The first region cannot be removed: it holds the
+    /// heap's index.
+    NotFound,
+    /// Blocks in it are in use.
+    InUse,
+}
+
+impl fmt::Display for RemoveRegionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RemoveRegionError::NotFound => f.write_str("no added region begins at that address"),
+            RemoveRegionError::InUse => f.write_str("blocks of the region are in use"),
+        }
+    }
+}
+
+impl core::error::Error for RemoveRegionError {}
+
+/// A heap for one owner: TLSF straight over a region, with no lock and no atomic operation.
+///
+/// All metadata is in the region, so the value itself is two words. Dropping it does nothing: the
+/// region goes back to its owner as it is. Blocks handed out stay valid for the region's lifetime
+/// `'r`, also when the heap is moved or dropped, until they are freed.
+///
+/// Every operation but those that say otherwise takes a bounded number of instructions in any
+/// state of the heap. Payloads are aligned to [`GRANULE`] at least. A used block costs one word
+/// and rounding to a granule.
+///
+/// # Examples
+/// ```
+/// use core::alloc::Layout;
+/// use core::mem::MaybeUninit;
+/// use allotment_core::Heap;
+///
+/// let mut region = [const { MaybeUninit::uninit() }; 4096];
+/// let mut heap = Heap::new(&mut region)?;
+/// let layout = Layout::new::<[u64; 10]>();
+/// let p = heap.allocate(layout).expect("4 KiB suffice");
+/// // SAFETY: `p` was just allocated with this layout.
+/// unsafe { heap.deallocate(p, layout) };
+/// assert_eq!(heap.stats().live_blocks, 0);
+/// # Ok::<(), allotment_core::CreateError>(())
+/// ```
+pub struct Heap<'r> {
+    pub(crate) tlsf: Tlsf,
+    pub(crate) on_fault: FaultHandler,
+    region: PhantomData<&'r mut [MaybeUninit<u8>]>,
+}
+
+impl fmt::Debug for Heap<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Heap<'r> {
+    /// Makes a heap over a region of any alignment. Edges that do not fill a granule are left
+    /// alone. Touches only the header and one block, whatever the region's length.
+    ///
+    /// # Errors
+    /// If the region cannot hold the header and a block; [`MIN_REGION`](crate::MIN_REGION) bytes
+    /// always can.
+    pub fn new(region: &'r mut [MaybeUninit<u8>]) -> Result<Self, CreateError> {
+        // SAFETY: the region is borrowed exclusively for 'r.
+        unsafe { Heap::from_raw(region.as_mut_ptr().cast(), region.len(), Options::default()) }
+    }
+
+    /// Makes a heap over `len` bytes at `start`. See [`Heap::new`].
+    ///
+    /// # Errors
+    /// If `start` is null, the range wraps, or it is too small.
+    ///
+    /// # Safety
+    /// The range is valid for reads and writes for `'r`, and nothing else reads or writes it but
+    /// through blocks that this heap hands out. `options.zeroed` is true.
+    pub unsafe fn from_raw(
+        start: *mut u8,
+        len: usize,
+        options: Options,
+    ) -> Result<Self, CreateError> {
+        if start.is_null() {
+            return Err(CreateError::Null);
+        }
+        let address = start.expose_provenance();
+        if address.checked_add(len).is_none() || len > isize::MAX as usize {
+            return Err(CreateError::OutOfRange);
+        }
+        let too_small = CreateError::TooSmall { given: len };
+        let region = Region::trim(address, len).ok_or(too_small)?;
+        let capacity = options.capacity.min(isize::MAX as usize);
+        let geometry = Geometry::of(region, capacity).ok_or(too_small)?;
+        // SAFETY: the range was exposed above and is exclusively ours (condition); the geometry
+        // was made for it. The one free block spans all from `first` to `end`.
+        let tlsf = unsafe {
+            let memory = control::write_header(region, geometry, options.zeroed);
+            let tlsf = Tlsf { memory };
+            let end = block::header(geometry.end);
+            memory.write(end, memory.read(end) | block::PREV_FREE);
+            tlsf.insert(geometry.first, geometry.end - geometry.first);
+            tlsf.touched(geometry.first);
+            tlsf
+        };
+        let control = tlsf.control();
+        control.block_bytes.set(geometry.end - geometry.first);
+        control.region_bytes.set(len);
+        control.tail.set(region.tail);
+        Ok(Heap { tlsf, on_fault: options.on_fault, region: PhantomData })
+    }
+
+    /// Allocates a block. `None` if no free block is large enough. A size of 0 gives a block of
+    /// its own. O(1).
+    #[inline]
+    pub fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.try_allocate(layout) {
+            Ok(p) => Some(p),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, Refusal> {
+        let need = block::size_for(layout.size());
+        let block = if layout.align() <= GRANULE {
+            self.tlsf.allocate(need)?
+        } else {
+            self.tlsf.allocate_aligned(need, layout.align())?
+        };
+        // SAFETY: blocks lie behind the header of a region whose start is not null.
+        Ok(unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) })
+    }
+
+    /// Allocates a block of zeroes. Memory that is known to be zero is not written: see
+    /// [`Options::zeroed`]. O(1) but for the zeroing.
+    pub fn allocate_zeroed(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let fresh = self.fresh();
+        let p = self.allocate(layout)?;
+        let stale = self.stale_part(p, layout.size(), fresh);
+        // SAFETY: the block was just allocated with at least this size.
+        unsafe { p.write_bytes(0, stale) };
+        Some(p)
+    }
+
+    /// From which offset on the first region is known to be zero.
+    pub(crate) fn fresh(&self) -> usize {
+        self.tlsf.control().fresh.get()
+    }
+
+    /// How many of a new block's `size` bytes have to be zeroed, given what [`Heap::fresh`] was
+    /// before it was allocated. The rest is zero when this returns.
+    pub(crate) fn stale_part(&mut self, p: NonNull<u8>, size: usize, fresh: usize) -> usize {
+        let block = self.tlsf.memory.offset_of(p.addr().get());
+        if !self.tlsf.first_bounds().hold(block) || fresh >= block.wrapping_add(size) {
+            return size;
+        }
+        if let Ok(used) = self.tlsf.used(block) {
+            // The only word beyond `fresh` that was written is a free block's footer. It is the
+            // last word of the payload if the block was taken whole.
+            // SAFETY: the footer's place lies in the payload of a checked block.
+            unsafe { self.tlsf.memory.write(block::footer(used.following()), 0) }
+        }
+        fresh.saturating_sub(block)
+    }
+
+    /// Takes back a block and checks its size. O(1).
+    ///
+    /// A pointer that is not a block's start, a block that is free already, and a size that is
+    /// larger than the block are reported to the [`FaultHandler`], and nothing is changed.
+    ///
+    /// # Safety
+    /// `ptr` was handed out by this heap for this layout, or a reallocation to it, and is not used
+    /// afterwards.
+    #[inline]
+    pub unsafe fn deallocate(&mut self, ptr: NonNull<u8>, layout: Layout) {
+        if let Err(refusal) = self.try_deallocate(ptr, layout.size()) {
+            self.refuse::<()>(refusal, layout.size());
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_deallocate(&mut self, ptr: NonNull<u8>, size: usize) -> Result<(), Refusal> {
+        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        if size > used.size() - WORD {
+            return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
+        }
+        self.tlsf.free_checked(used)
+    }
+
+    /// Takes back a block whose size is not known, as C's `free` does (but not null). O(1).
+    ///
+    /// Misuse is reported as by [`Heap::deallocate`].
+    ///
+    /// # Safety
+    /// `ptr` was handed out by this heap and is not used afterwards.
+    #[inline]
+    pub unsafe fn free(&mut self, ptr: NonNull<u8>) {
+        if let Err(refusal) = self.try_free(ptr) {
+            self.refuse::<()>(refusal, 0);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_free(&mut self, ptr: NonNull<u8>) -> Result<(), Refusal> {
+        self.tlsf.free(self.tlsf.memory.offset_of(ptr.addr().get()))
+    }
+
+    /// Changes the size of a block, and keeps `layout.align()`. The content is kept up to the
+    /// smaller of both sizes.
+    ///
+    /// Tries to grow or shrink where it is, then to join with the free block before it (the
+    /// content moves down), and only then allocates anew and copies. On `None` the block is as it
+    /// was. O(1) but for the copying.
+    ///
+    /// # Safety
+    /// As for [`Heap::deallocate`]; if a block is returned, `ptr` is not used afterwards.
+    pub unsafe fn reallocate(
+        &mut self,
+        ptr: NonNull<u8>,
+        layout: Layout,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_as(ptr, Some(layout), new_size) }
+    }
+
+    /// Changes the size of a block whose layout is not known, as C's `realloc` does (but neither
+    /// null nor 0 are special). The alignment that it was allocated with is kept. See
+    /// [`Heap::reallocate`].
+    ///
+    /// # Safety
+    /// As for [`Heap::free`]; if a block is returned, `ptr` is not used afterwards.
+    pub unsafe fn resize(&mut self, ptr: NonNull<u8>, new_size: usize) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_as(ptr, None, new_size) }
+    }
+
+    /// # Safety
+    /// As for [`Heap::resize`]; `layout` is the block's if it is given.
+    unsafe fn resize_as(
+        &mut self,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        match self.begin_resize(ptr, layout, new_size) {
+            Ok(None) => Some(ptr),
+            Ok(Some(moving)) => {
+                // SAFETY: the caller gives up the old block; `moving` is fresh.
+                unsafe { moving.copy() };
+                if let Err(refusal) = self.finish_resize(moving) {
+                    self.refuse::<()>(refusal, 0);
+                }
+                Some(moving.to)
+            }
+            Err(refusal) => self.refuse(refusal, layout.map_or(0, |layout| layout.size())),
+        }
+    }
+
+    /// Changes the size of a block without moving it. Answers whether that was possible; if not,
+    /// the block is as it was. O(1).
+    ///
+    /// # Safety
+    /// As for [`Heap::free`]; if it shrinks, the bytes beyond `new_size` are not used afterwards.
+    pub unsafe fn resize_in_place(&mut self, ptr: NonNull<u8>, new_size: usize) -> bool {
+        match self.try_resize_in_place(ptr, new_size) {
+            Ok(done) => done,
+            Err(refusal) => {
+                self.refuse::<()>(refusal, 0);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn try_resize_in_place(
+        &mut self,
+        ptr: NonNull<u8>,
+        new_size: usize,
+    ) -> Result<bool, Refusal> {
+        self.count_reallocation();
+        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        if new_size > MAX_SIZE {
+            return Ok(false);
+        }
+        self.tlsf.resize(used, block::size_for(new_size))
+    }
+
+    fn count_reallocation(&self) {
+        let control = self.tlsf.control();
+        control.reallocations.set(control.reallocations.get() + 1);
+    }
+
+    /// Resizes a block where it is (`None`), or finds the place that its content has to be copied
+    /// to before [`Heap::finish_resize`]. In between both blocks are in use, so that the copy
+    /// needs no lock.
+    pub(crate) fn begin_resize(
+        &mut self,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+        new_size: usize,
+    ) -> Result<Option<Moving>, Refusal> {
+        self.count_reallocation();
+        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        let usable = used.size() - WORD;
+        if layout.is_some_and(|layout| layout.size() > usable) {
+            return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
+        }
+        if new_size > MAX_SIZE {
+            return Err(Refusal::NoMemory);
+        }
+        let need = block::size_for(new_size);
+        if self.tlsf.resize(used, need)? {
+            return Ok(None);
+        }
+        let align = match layout {
+            Some(layout) => layout.align(),
+            None => block::align_of_code(used.decoded, ptr.addr().get()),
+        };
+        if let Some(joined) = self.tlsf.join_back(used, need, align)? {
+            let to = NonNull::new(self.tlsf.memory.pointer(joined)).ok_or(Refusal::NoMemory)?;
+            return Ok(Some(Moving { from: ptr, to, len: usable, then: Then::Shrink(need) }));
+        }
+        let layout = Layout::from_size_align(new_size, align).map_err(|_| Refusal::NoMemory)?;
+        let to = self.try_allocate(layout)?;
+        Ok(Some(Moving { from: ptr, to, len: usable, then: Then::Free }))
+    }
+
+    /// Gives back what a moved block does not need any more.
+    pub(crate) fn finish_resize(&mut self, moving: Moving) -> Result<(), Refusal> {
+        match moving.then {
+            Then::Free => self.try_free(moving.from),
+            Then::Shrink(need) => {
+                let block = self.tlsf.memory.offset_of(moving.to.addr().get());
+                self.tlsf.give_up_tail(self.tlsf.used(block)?, need)
+            }
+        }
+    }
+
+    /// The bytes that a block can hold, at least as many as were asked for. `None` if `ptr` is
+    /// not a block, after the [`FaultHandler`] was told. O(1).
+    #[must_use]
+    pub fn usable_size(&self, ptr: NonNull<u8>) -> Option<usize> {
+        match self.try_usable_size(ptr) {
+            Ok(size) => Some(size),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    pub(crate) fn try_usable_size(&self, ptr: NonNull<u8>) -> Result<usize, Refusal> {
+        self.tlsf.usable(self.tlsf.memory.offset_of(ptr.addr().get()))
+    }
+
+    /// Makes the `additional` bytes right behind the first region part of it, joined with the
+    /// last block if that is free. Answers by how many bytes the blocks grew: bytes that do not
+    /// fill a block are kept for the next time. O(1).
+    ///
+    /// # Errors
+    /// If the region would wrap round the address space. Nothing is changed.
+    ///
+    /// # Safety
+    /// The bytes that begin where the region ended as it was given (and extended since) fulfil
+    /// what [`Heap::from_raw`] asks of a region. If the heap was made with [`Options::zeroed`],
+    /// they are zero, too.
+    pub unsafe fn extend(&mut self, additional: usize) -> Result<usize, ExtendError> {
+        // SAFETY: forwarded. The region's provenance was exposed as a whole by its owner; the new
+        // bytes are reached by address.
+        unsafe { self.tlsf.extend(additional) }.ok_or(ExtendError::OutOfRange)
+    }
+
+    /// Adds a region. Blocks do not cross from one region to another. Costs six words of it.
+    /// O(number of regions).
+    ///
+    /// # Errors
+    /// See [`AddRegionError`]. Nothing is changed.
+    pub fn add_region(&mut self, region: &'r mut [MaybeUninit<u8>]) -> Result<(), AddRegionError> {
+        // SAFETY: the region is borrowed exclusively for 'r.
+        unsafe { self.add_region_raw(region.as_mut_ptr().cast(), region.len()) }
+    }
+
+    /// Adds `len` bytes at `start` as a region. See [`Heap::add_region`].
+    ///
+    /// # Errors
+    /// See [`AddRegionError`]. Nothing is changed.
+    ///
+    /// # Safety
+    /// As for [`Heap::from_raw`], until the region is removed.
+    pub unsafe fn add_region_raw(
+        &mut self,
+        start: *mut u8,
+        len: usize,
+    ) -> Result<(), AddRegionError> {
+        let address = start.expose_provenance();
+        if start.is_null() || address.checked_add(len).is_none() || len > isize::MAX as usize {
+            return Err(AddRegionError::OutOfRange);
+        }
+        let region = Region::trim(address, len).ok_or(AddRegionError::TooSmall)?;
+        if self.overlaps(address, len) {
+            return Err(AddRegionError::Overlaps);
+        }
+        if self.tlsf.descriptors().count() == MAX_REGIONS {
+            return Err(AddRegionError::TooMany);
+        }
+        // SAFETY: exposed above; exclusively ours (condition).
+        let added = unsafe { self.tlsf.add_region(region, (address, len)) };
+        if added { Ok(()) } else { Err(AddRegionError::TooSmall) }
+    }
+
+    fn overlaps(&self, start: usize, len: usize) -> bool {
+        let control = self.tlsf.control();
+        let memory = self.tlsf.memory;
+        let first_end = memory.address_of(control.end.get()) + control.tail.get();
+        // Up to a granule was cut off the first region's start; it is not counted.
+        let first_start = first_end - control.region_bytes.get().min(first_end);
+        let first_start = first_start.max(memory.address_of(control::bitmap(
+            control.last_bin.get() / control::BITS + 1,
+        )) - size_of::<control::Prefix>());
+        let meets = |a: usize, a_len: usize| start < a + a_len && a < start + len;
+        meets(first_start, first_end - first_start)
+            || self.tlsf.descriptors().any(|(_, d)| meets(d.given_start, d.given_len))
+    }
+
+    /// Removes the added region that was given as beginning at `start`, if nothing in it is in
+    /// use, and answers its start and length. O(number of regions).
+    ///
+    /// # Errors
+    /// See [`RemoveRegionError`]. Nothing is changed.
+    pub fn remove_region(
+        &mut self,
+        start: *const u8,
+    ) -> Result<(*mut u8, usize), RemoveRegionError> {
+        let (at, descriptor): (usize, Descriptor) = self
+            .tlsf
+            .descriptors()
+            .find(|(_, d)| d.given_start == start.addr())
+            .ok_or(RemoveRegionError::NotFound)?;
+        if !self.tlsf.remove_region(at) {
+            return Err(RemoveRegionError::InUse);
+        }
+        let start = core::ptr::with_exposed_provenance_mut(descriptor.given_start);
+        Ok((start, descriptor.given_len))
+    }
+
+    /// Whether an address lies where blocks of this heap may lie. O(1).
+    #[must_use]
+    pub fn contains(&self, ptr: *const u8) -> bool {
+        self.tlsf.is_place(self.tlsf.memory.offset_of(ptr.addr()))
+    }
+
+    /// The heap's figures. O(1).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let control = self.tlsf.control();
+        let used_bytes = control.used.get();
+        let block_bytes = control.block_bytes.get();
+        let region_bytes = control.region_bytes.get();
+        let allocations = control.allocations.get();
+        let deallocations = control.deallocations.get();
+        Stats {
+            region_bytes,
+            overhead_bytes: region_bytes - block_bytes,
+            used_bytes,
+            free_bytes: block_bytes - used_bytes,
+            peak_bytes: control.peak.get(),
+            largest_free: self.tlsf.largest_free(),
+            live_blocks: allocations.wrapping_sub(deallocations),
+            allocations,
+            deallocations,
+            reallocations: control.reallocations.get(),
+            failures: control.failures.get(),
+        }
+    }
+
+    /// The blocks in the order of their addresses, region by region. Ends early where the chain
+    /// of headers is damaged; [`Heap::check`] says where.
+    #[must_use]
+    pub fn blocks(&self) -> Blocks<'_> {
+        Blocks::new(self.tlsf)
+    }
+
+    /// Reads the whole heap and compares all that is written down twice. Takes time proportional
+    /// to the number of blocks and lists, changes nothing, and never follows a damaged link.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn check(&self) -> Result<CheckReport, Damage> {
+        crate::check::check(self.tlsf)
+    }
+
+    /// Tells the handler of a fault, or counts a failure. Always `None`, for the caller to hand on.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse<T>(&self, refusal: Refusal, size: usize) -> Option<T> {
+        match refusal {
+            Refusal::NoMemory => {
+                let control = self.tlsf.control();
+                control.failures.set(control.failures.get() + 1);
+            }
+            Refusal::Fault(..) => report(self.tlsf, self.on_fault, refusal, size),
+        }
+        None
+    }
+
+    /// Makes everything but the blocks' headers anew: see [`Tlsf::rebuild`].
+    #[cfg(feature = "lock")]
+    pub(crate) fn rebuild(&mut self) -> Result<(), Damage> {
+        self.tlsf.rebuild().map_err(|broken| Damage {
+            address: self.tlsf.memory.address_of(broken.0),
+            invariant: crate::check::Invariant::Size,
+        })
+    }
+}
+
+/// Tells a handler of a fault.
+#[cold]
+pub(crate) fn report(tlsf: Tlsf, on_fault: FaultHandler, refusal: Refusal, size: usize) {
+    if let Refusal::Fault(kind, offset) = refusal {
+        let detail = if kind == FaultKind::SizeMismatch { size } else { 0 };
+        on_fault(&Fault { kind, address: tlsf.memory.address_of(offset), detail });
+    }
+}
+
+/// The largest payload that a block size can be computed for.
+const MAX_SIZE: usize = isize::MAX as usize - GRANULE;
+
+/// A block whose content is on its way to another place.
+#[derive(Clone, Copy)]
+pub(crate) struct Moving {
+    pub(crate) from: NonNull<u8>,
+    pub(crate) to: NonNull<u8>,
+    len: usize,
+    then: Then,
+}
+
+/// What is left to do when the content has been copied.
+#[derive(Clone, Copy)]
+enum Then {
+    /// Free the old block.
+    Free,
+    /// Cut the new block, which covers the old one, to this block size.
+    Shrink(usize),
+}
+
+impl Moving {
+    /// Copies the content.
+    ///
+    /// # Safety
+    /// Nobody else uses either block.
+    pub(crate) unsafe fn copy(self) {
+        // SAFETY: both blocks are at least `len` bytes long: the new one is the larger. They may
+        // overlap when the new block begins below the old one.
+        unsafe { self.to.copy_from(self.from, self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_no_drop() {
+        assert!(!core::mem::needs_drop::<Heap<'_>>());
+    }
+
+    #[test]
+    fn is_two_words() {
+        assert_eq!(size_of::<Heap<'_>>(), 2 * WORD);
+    }
+}

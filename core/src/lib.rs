@@ -1,0 +1,53 @@
+//! A malloc that lives inside the memory you give it.
+//!
+//! ```text
+//! pool, locked     what many threads share: a lock in front of a heap
+//!   heap           one owner; checks pointers, reports misuse, moves content on reallocation
+//!     tlsf         blocks: two-level segregated fit, every operation bounded
+//!       region     addresses, words at offsets, trimming
+//! check, blocks, stats    read-only views of all of the above
+//! fault            what was found to be wrong, and who is told
+//! ```
+//!
+//! Give a byte range to [`Heap::new`] and allocate from it with `&mut`; or to
+//! [`Pool::create_in_region`] and share it among threads. No other memory is used: header, index,
+//! lists and locks lie in the range, and links in it are offsets, so that its bytes mean the same
+//! wherever they are mapped.
+//!
+//! # Features
+//! - `lock`: [`Pool`] and [`LockedHeap`], which implement
+//!   [`GlobalAlloc`](core::alloc::GlobalAlloc) behind any [`lock_api::RawMutex`].
+//! - `spin` (default): a spin lock as their default lock.
+//! - `allocator-api2`: `&Pool` and `&LockedHeap` implement `allocator_api2::alloc::Allocator`.
+//!
+//! Without any of them the crate is [`Heap`] alone, and needs no atomic operations.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod blocks;
+mod check;
+mod fault;
+mod heap;
+#[cfg(feature = "allocator-api2")]
+mod allocator;
+#[cfg(feature = "lock")]
+mod locked;
+#[cfg(feature = "lock")]
+mod pool;
+mod region;
+mod stats;
+mod tlsf;
+
+pub use blocks::{BlockInfo, Blocks};
+pub use check::{CheckReport, Damage, Invariant};
+pub use fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
+pub use heap::{AddRegionError, ExtendError, Heap, Options, RemoveRegionError};
+#[cfg(feature = "lock")]
+pub use lock_api;
+#[cfg(feature = "lock")]
+pub use locked::LockedHeap;
+#[cfg(feature = "lock")]
+pub use pool::Pool;
+pub use region::{CreateError, GRANULE, MIN_REGION};
+pub use stats::Stats;
+pub use tlsf::regions::MAX_REGIONS;

@@ -1,0 +1,405 @@
+//! [`Pool`]: what many threads share.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use lock_api::RawMutex;
+use static_assertions::const_assert_eq;
+
+use crate::blocks::BlockInfo;
+use crate::check::{CheckReport, Damage};
+use crate::heap::{ExtendError, Heap, Options};
+use crate::region::{CreateError, GRANULE, Region};
+use crate::stats::Stats;
+use crate::tlsf::refusal::Refusal;
+
+/// First eight bytes of every region that holds a pool.
+const MAGIC: u64 = u64::from_le_bytes(*b"ALLOTPL\0");
+
+/// Version of the layout that `docs/format.md` describes.
+const FORMAT: u16 = 1;
+
+/// What stands at the start of a pool's region, the same on every target. The lock follows, then
+/// the heap's own region.
+#[repr(C)]
+struct Prefix {
+    magic: u64,
+    format: u16,
+    /// Bytes in a word.
+    word: u8,
+    /// Bytes from this prefix to the lock.
+    lock: u8,
+    /// Bytes from this prefix to the heap's region.
+    heap: u32,
+}
+
+const_assert_eq!(size_of::<Prefix>(), 16);
+
+/// A heap that many threads share: a region, with a lock and a [`Heap`] inside it.
+///
+/// The lock is any [`lock_api::RawMutex`] that works at the address it is at, so a kernel brings
+/// one that also disables interrupts, and a hosted program one that sleeps. It is held for a
+/// bounded number of instructions, never while content is copied or zeroed, and never while a
+/// [`FaultHandler`](crate::FaultHandler) runs.
+///
+/// The value is a handle; it may be shared by reference. Dropping it does nothing. Blocks stay
+/// valid for the region's lifetime `'r` until they are freed.
+///
+/// # Examples
+/// ```
+/// use core::alloc::Layout;
+/// use core::mem::MaybeUninit;
+/// use allotment_core::Pool;
+///
+/// let mut region = vec![MaybeUninit::uninit(); 1 << 20];
+/// let pool: Pool = Pool::create_in_region(&mut region)?;
+/// std::thread::scope(|threads| {
+///     for _ in 0..4 {
+///         threads.spawn(|| {
+///             let layout = Layout::new::<[u8; 100]>();
+///             let p = pool.allocate(layout).expect("1 MiB suffices");
+///             // SAFETY: `p` was just allocated with this layout.
+///             unsafe { pool.deallocate(p, layout) };
+///         });
+///     }
+/// });
+/// assert_eq!(pool.stats().live_blocks, 0);
+/// # Ok::<(), allotment_core::CreateError>(())
+/// ```
+#[cfg(feature = "spin")]
+pub struct Pool<'r, R: RawMutex = spin::Mutex<()>> {
+    lock: NonNull<R>,
+    heap: UnsafeCell<Heap<'r>>,
+}
+
+/// A heap that many threads share: a region, with a lock and a [`Heap`] inside it.
+#[cfg(not(feature = "spin"))]
+pub struct Pool<'r, R: RawMutex> {
+    lock: NonNull<R>,
+    heap: UnsafeCell<Heap<'r>>,
+}
+
+// SAFETY: the handle owns no thread's data; the heap is reached only with the lock held.
+unsafe impl<R: RawMutex + Send> Send for Pool<'_, R> {}
+// SAFETY: as above; the lock itself may be shared.
+unsafe impl<R: RawMutex + Sync> Sync for Pool<'_, R> {}
+
+impl<R: RawMutex> fmt::Debug for Pool<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
+
+/// Holds the lock.
+struct Guard<'a, R: RawMutex>(&'a R);
+
+impl<R: RawMutex> Drop for Guard<'_, R> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the guard was made by locking.
+        unsafe { self.0.unlock() }
+    }
+}
+
+impl<'r, R: RawMutex> Pool<'r, R> {
+    /// Makes a pool over a region of any alignment; see [`Heap::new`]. Touches a bounded number
+    /// of bytes, whatever the region's length.
+    ///
+    /// # Errors
+    /// If the region cannot hold the lock, the heap's header and a block.
+    pub fn create_in_region(region: &'r mut [MaybeUninit<u8>]) -> Result<Self, CreateError> {
+        // SAFETY: the region is borrowed exclusively for 'r.
+        unsafe { Pool::create_in_raw(region.as_mut_ptr().cast(), region.len(), Options::default()) }
+    }
+
+    /// Makes a pool over `len` bytes at `start`.
+    ///
+    /// # Errors
+    /// As [`Pool::create_in_region`], and if `start` is null or the range wraps.
+    ///
+    /// # Safety
+    /// As for [`Heap::from_raw`].
+    pub unsafe fn create_in_raw(
+        start: *mut u8,
+        len: usize,
+        options: Options,
+    ) -> Result<Self, CreateError> {
+        if start.is_null() {
+            return Err(CreateError::Null);
+        }
+        if start.addr().checked_add(len).is_none() || len > isize::MAX as usize {
+            return Err(CreateError::OutOfRange);
+        }
+        let too_small = CreateError::TooSmall { given: len };
+        let region = Region::trim(start.addr(), len).ok_or(too_small)?;
+        let edge = region.start - start.addr();
+        let lock_at = (region.start + size_of::<Prefix>()).next_multiple_of(align_of::<R>());
+        let heap_at = (lock_at + size_of::<R>()).next_multiple_of(GRANULE);
+        let header = heap_at - start.addr();
+        let heap_len = len.checked_sub(header).ok_or(too_small)?;
+        let prefix = Prefix {
+            magic: MAGIC,
+            format: FORMAT,
+            word: size_of::<usize>() as u8,
+            lock: u8::try_from(lock_at - region.start).map_err(|_| too_small)?,
+            heap: u32::try_from(heap_at - region.start).map_err(|_| too_small)?,
+        };
+        start.expose_provenance();
+        // SAFETY: the rest of the range is as good as the whole (condition). It is made a heap
+        // before anything else is written, so that a refusal leaves the region as it was.
+        let heap = unsafe { Heap::from_raw(start.add(header), heap_len, options) }
+            .map_err(|_| too_small)?;
+        // SAFETY: prefix and lock lie below the heap, inside the range; the lock is aligned.
+        unsafe {
+            start.add(edge).cast::<Prefix>().write_unaligned(prefix);
+            let lock = start.add(lock_at - start.addr()).cast::<R>();
+            lock.write(R::INIT);
+            Ok(Pool { lock: NonNull::new_unchecked(lock), heap: UnsafeCell::new(heap) })
+        }
+    }
+
+    /// The lock. Holding it keeps all other users of the pool out.
+    #[must_use]
+    pub fn lock_raw(&self) -> &R {
+        // SAFETY: the lock was written when the pool was made, and lies in the region as long as
+        // the handle lives.
+        unsafe { self.lock.as_ref() }
+    }
+
+    /// Runs `f` on the heap, locked.
+    #[inline(always)]
+    fn with<T>(&self, f: impl FnOnce(&mut Heap<'r>) -> T) -> T {
+        let lock = self.lock_raw();
+        lock.lock();
+        let _guard = Guard(lock);
+        // SAFETY: the lock is held, so this is the only reference to the heap.
+        f(unsafe { &mut *self.heap.get() })
+    }
+
+    /// Deals with a refusal, with the lock not held while the handler runs.
+    #[cold]
+    #[inline(never)]
+    fn refuse<T>(&self, refusal: Refusal, size: usize) -> Option<T> {
+        match refusal {
+            Refusal::NoMemory => self.with(|heap| heap.refuse(refusal, size)),
+            // SAFETY: for a fault, `Heap::refuse` reads only the handle, which never changes.
+            Refusal::Fault(..) => unsafe { &*self.heap.get() }.refuse(refusal, size),
+        }
+    }
+
+    /// Allocates a block. `None` if no free block is large enough. See [`Heap::allocate`].
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.with(|heap| heap.try_allocate(layout)) {
+            Ok(p) => Some(p),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    /// Allocates a block of zeroes. See [`Heap::allocate_zeroed`]. The zeroing is not done under
+    /// the lock.
+    pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let result = self.with(|heap| {
+            let fresh = heap.fresh();
+            heap.try_allocate(layout).map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
+        });
+        match result {
+            Ok((p, stale)) => {
+                // SAFETY: the block is ours alone, and at least `stale` bytes long.
+                unsafe { p.write_bytes(0, stale) };
+                Some(p)
+            }
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    /// Takes back a block and checks its size. See [`Heap::deallocate`].
+    ///
+    /// # Safety
+    /// As for [`Heap::deallocate`]. Any thread may free any block.
+    #[inline]
+    pub unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: Layout) {
+        if let Err(refusal) = self.with(|heap| heap.try_deallocate(ptr, layout.size())) {
+            self.refuse::<()>(refusal, layout.size());
+        }
+    }
+
+    /// Takes back a block whose size is not known. See [`Heap::free`].
+    ///
+    /// # Safety
+    /// As for [`Heap::free`]. Any thread may free any block.
+    #[inline]
+    pub unsafe fn free(&self, ptr: NonNull<u8>) {
+        if let Err(refusal) = self.with(|heap| heap.try_free(ptr)) {
+            self.refuse::<()>(refusal, 0);
+        }
+    }
+
+    /// Changes the size of a block. See [`Heap::reallocate`]. Content is not copied under the lock.
+    ///
+    /// # Safety
+    /// As for [`Heap::reallocate`].
+    pub unsafe fn reallocate(
+        &self,
+        ptr: NonNull<u8>,
+        layout: Layout,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_as(ptr, Some(layout), new_size) }
+    }
+
+    /// Changes the size of a block whose layout is not known. See [`Heap::resize`]. Content is not
+    /// copied under the lock.
+    ///
+    /// # Safety
+    /// As for [`Heap::resize`].
+    pub unsafe fn resize(&self, ptr: NonNull<u8>, new_size: usize) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_as(ptr, None, new_size) }
+    }
+
+    /// # Safety
+    /// As for [`Heap::resize`]; `layout` is the block's if it is given.
+    unsafe fn resize_as(
+        &self,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        match self.with(|heap| heap.begin_resize(ptr, layout, new_size)) {
+            Ok(None) => Some(ptr),
+            Ok(Some(moving)) => {
+                // SAFETY: the caller gives up the old block; the new one is known to us alone.
+                unsafe { moving.copy() };
+                if let Err(refusal) = self.with(|heap| heap.finish_resize(moving)) {
+                    self.refuse::<()>(refusal, 0);
+                }
+                Some(moving.to)
+            }
+            Err(refusal) => self.refuse(refusal, layout.map_or(0, |layout| layout.size())),
+        }
+    }
+
+    /// Changes the size of a block without moving it. See [`Heap::resize_in_place`].
+    ///
+    /// # Safety
+    /// As for [`Heap::resize_in_place`].
+    pub unsafe fn resize_in_place(&self, ptr: NonNull<u8>, new_size: usize) -> bool {
+        match self.with(|heap| heap.try_resize_in_place(ptr, new_size)) {
+            Ok(done) => done,
+            Err(refusal) => {
+                self.refuse::<()>(refusal, 0);
+                false
+            }
+        }
+    }
+
+    /// The bytes that a block can hold. See [`Heap::usable_size`].
+    #[must_use]
+    pub fn usable_size(&self, ptr: NonNull<u8>) -> Option<usize> {
+        match self.with(|heap| heap.try_usable_size(ptr)) {
+            Ok(size) => Some(size),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    /// Whether an address lies where blocks of this pool may lie. O(1).
+    #[must_use]
+    pub fn contains(&self, ptr: *const u8) -> bool {
+        self.with(|heap| heap.contains(ptr))
+    }
+
+    /// Makes the `additional` bytes right behind the region part of it. See [`Heap::extend`].
+    /// Other threads may allocate meanwhile.
+    ///
+    /// # Errors
+    /// See [`Heap::extend`].
+    ///
+    /// # Safety
+    /// As for [`Heap::extend`].
+    pub unsafe fn extend(&self, additional: usize) -> Result<usize, ExtendError> {
+        // SAFETY: forwarded.
+        self.with(|heap| unsafe { heap.extend(additional) })
+    }
+
+    /// The pool's figures, of one moment. O(1).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.with(|heap| heap.stats())
+    }
+
+    /// Checks the pool. See [`Heap::check`]. Other threads wait meanwhile.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn check(&self) -> Result<CheckReport, Damage> {
+        self.with(|heap| heap.check())
+    }
+
+    /// Calls `f` for each block in the order of the addresses. The pool is locked meanwhile, so
+    /// `f` must not use it.
+    pub fn for_each_block(&self, f: impl FnMut(BlockInfo)) {
+        self.with(|heap| heap.blocks().for_each(f));
+    }
+
+    /// Sets the pool right in the child of a fork. If another thread was inside an operation at
+    /// that moment, its lock is opened, and lists and counters are made anew from the blocks'
+    /// headers; a block that it was about to hand out, or had nearly taken back, stays in use for
+    /// good. Otherwise nothing is done.
+    ///
+    /// Takes time proportional to the number of blocks if there is something to be done.
+    ///
+    /// # Errors
+    /// If a block's header is damaged.
+    ///
+    /// # Safety
+    /// No other thread exists, and if the lock is held, its holder will never go on.
+    pub unsafe fn recover_after_fork(&self) -> Result<(), Damage> {
+        if !self.lock_raw().is_locked() {
+            return Ok(());
+        }
+        // SAFETY: nobody else is there to use heap or lock (condition).
+        unsafe {
+            let rebuilt = (*self.heap.get()).rebuild();
+            self.lock.write(R::INIT);
+            rebuilt
+        }
+    }
+}
+
+// SAFETY: blocks come from the heap, which hands out each byte once; layouts are honoured, and
+// misuse of the trait's contract is reported and refused. Unwinding out of a fault handler is the
+// handler's choice.
+unsafe impl<R: RawMutex> GlobalAlloc for Pool<'_, R> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        or_null(self.allocate(layout))
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        if let Some(ptr) = NonNull::new(ptr) {
+            // SAFETY: `ptr` was allocated here with `layout` (the trait's condition).
+            unsafe { self.deallocate(ptr, layout) }
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        or_null(self.allocate_zeroed(layout))
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as in `dealloc`.
+        or_null(NonNull::new(ptr).and_then(|ptr| unsafe { self.reallocate(ptr, layout, new_size) }))
+    }
+}
+
+/// What C and [`GlobalAlloc`] take for a block or none.
+#[inline(always)]
+pub(crate) fn or_null(p: Option<NonNull<u8>>) -> *mut u8 {
+    p.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}

@@ -1,0 +1,76 @@
+//! Which list a block size belongs to.
+//!
+//! ```text
+//! bin_of(size):
+//!     level = log2(size | LINEAR)            1. sizes below 2 * LINEAR share the first level
+//!     step  = level - SL_LOG2
+//!     bin   = (size >> step) + ((level - LINEAR_LOG2) << SL_LOG2)
+//! ```
+//!
+//! 1. Or-ing `LINEAR` in makes the small sizes fall into the linear part without a branch: below
+//!    `2 * LINEAR` (1024 bytes on 64-bit targets) each list holds blocks of exactly one size.
+//! 2. The top bit of `size >> step` is always set above the linear part, so it carries into the
+//!    level's number; numbers are consecutive and the lists need no two-dimensional table.
+//! 3. Above, a power of two is cut into `1 << SL_LOG2` lists, so two blocks of one list differ by
+//!    less than one part in `1 << SL_LOG2` of their size.
+//!
+//! The mapping is the one of M. Masmano, I. Ripoll, A. Crespo and J. Real, *TLSF: a new dynamic
+//! memory allocator for real-time systems*, ECRTS 2004, with both levels numbered in one sequence.
+
+use crate::region::GRANULE;
+
+/// Binary logarithm of the number of lists that a power of two is cut into.
+pub(crate) const SL_LOG2: u32 = if usize::BITS == 64 { 5 } else { 4 };
+
+const LINEAR_LOG2: u32 = SL_LOG2 + GRANULE.ilog2();
+const LINEAR: usize = 1 << LINEAR_LOG2;
+
+/// The list that a free block of `size` bytes goes to. `size` is a multiple of [`GRANULE`].
+#[inline(always)]
+pub(crate) const fn bin_of(size: usize) -> usize {
+    // The xor is the same as the subtraction, and lets the compiler use the bit's number as it is.
+    let level = (usize::BITS - 1) ^ (size | LINEAR).leading_zeros();
+    let step = level - SL_LOG2;
+    (size >> step) + (((level - LINEAR_LOG2) as usize) << SL_LOG2)
+}
+
+/// The smallest size that belongs to `bin`: the inverse of [`bin_of`].
+#[cfg(test)]
+pub(crate) const fn floor_of(bin: usize) -> usize {
+    let lists = 1 << SL_LOG2;
+    if bin < 2 * lists {
+        bin * GRANULE
+    } else {
+        let level = bin / lists - 1;
+        ((bin % lists) + lists) * GRANULE << level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floor_is_the_inverse() {
+        for bin in 1..=bin_of(isize::MAX as usize & !(GRANULE - 1)) {
+            let floor = floor_of(bin);
+            assert_eq!(bin_of(floor), bin, "floor {floor:#x}");
+            assert_eq!(bin_of(floor - GRANULE), bin - 1, "below {floor:#x}");
+        }
+    }
+
+    #[test]
+    fn small_sizes_have_a_list_each() {
+        for size in (GRANULE..2 * LINEAR).step_by(GRANULE) {
+            assert_eq!(bin_of(size), size / GRANULE);
+        }
+    }
+
+    #[test]
+    fn lists_are_narrow() {
+        for bin in 2..bin_of(isize::MAX as usize & !(GRANULE - 1)) {
+            let width = floor_of(bin + 1) - floor_of(bin);
+            assert!(width == GRANULE || width << SL_LOG2 <= floor_of(bin));
+        }
+    }
+}

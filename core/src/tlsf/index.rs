@@ -1,0 +1,263 @@
+//! The segregated free lists: find a block, take it out, put it in.
+//!
+//! ```text
+//! find(need):
+//!     bin = bin_of(need)
+//!     if the first block of list `bin` is large enough: that one            1.
+//!     bin = the lowest non-empty list above `bin`; its first block          2. 3.
+//!     if there is none: look at LOOK - 1 more blocks of list bin_of(need)   4.
+//! ```
+//!
+//! 1. Most requests end here, without a look at the bitmap: what was freed last at this size is
+//!    handed out first, and nothing is split.
+//! 2. Any block of a higher list is large enough, so one look suffices (good fit).
+//! 3. The bitmap has one bit for each list and no second level: the word after the first is found
+//!    by walking up at most one word per two powers of two. That is fewer instructions than
+//!    keeping a level above it right on each insertion and removal.
+//! 4. Without this the block of that very size, or the largest one, could not be had although it
+//!    is there. The look is bounded, so the whole search is.
+//!
+//! Every link is checked before it is followed: it must point into a region, and the block there
+//! must point back.
+
+use super::Tlsf;
+use super::block::{self, MIN_BLOCK, back, footer, header, next};
+use super::class::bin_of;
+use super::control::{BITS, bitmap, head};
+use super::refusal::Refusal;
+use crate::region::WORD;
+
+/// How many blocks of one list are looked at.
+pub(crate) const LOOK: usize = 8;
+
+impl Tlsf {
+    /// The list for a free block of `size` bytes.
+    #[inline(always)]
+    pub(crate) fn list_for(self, size: usize) -> usize {
+        bin_of(size).min(self.control().last_bin.get())
+    }
+
+    /// First block of a list, 0 if it is empty. It is not checked yet.
+    #[inline(always)]
+    pub(crate) fn first_of(self, bin: usize) -> usize {
+        debug_assert!(bin <= self.control().last_bin.get());
+        // SAFETY: heads of lists up to `last_bin` lie in the header.
+        unsafe { self.memory.read(head(bin)) }
+    }
+
+    /// Size of the free block at `block`, 0 if there is none: the word before `block` is not a
+    /// free block's header, or what it says leaves the region.
+    #[inline(always)]
+    pub(crate) fn free_size(self, block: usize) -> usize {
+        let Some(bounds) = self.bounds_of(block) else { return 0 };
+        // SAFETY: a region has a word before each place where a block may begin.
+        let size = block::free(unsafe { self.memory.read_any(header(block)) });
+        if size.wrapping_sub(MIN_BLOCK) <= bounds.room(block).wrapping_sub(MIN_BLOCK) { size } else { 0 }
+    }
+
+    /// Finds a free block of at least `need` bytes.
+    #[inline(always)]
+    pub(crate) fn find(self, need: usize) -> Result<Found, Refusal> {
+        let bin = self.list_for(need);
+        let first = self.first_of(bin);
+        if first != 0 {
+            let size = self.free_size(first);
+            if size >= need {
+                return Ok(Found { block: first, size });
+            }
+            if size == 0 {
+                return Err(Refusal::corrupt(first));
+            }
+        }
+        if let Some(bin) = self.list_above(bin) {
+            let first = self.first_of(bin);
+            let size = self.free_size(first);
+            if size < need {
+                return Err(Refusal::corrupt(first));
+            }
+            return Ok(Found { block: first, size });
+        }
+        self.find_in_list(first, |_, size| size >= need)
+    }
+
+    /// The lowest non-empty list above `bin`.
+    #[inline(always)]
+    pub(crate) fn list_above(self, bin: usize) -> Option<usize> {
+        let mut word = (bin + 1) / BITS;
+        // SAFETY: a list up to `last_bin` is given, so its own word or the one after lies in the
+        // header; the mark in the header's last bitmap word ends the loop there.
+        let mut bits = unsafe { self.memory.read(bitmap(word)) } & (!0 << ((bin + 1) % BITS));
+        while bits == 0 {
+            word += 1;
+            // SAFETY: as above.
+            bits = unsafe { self.memory.read(bitmap(word)) };
+        }
+        let found = word * BITS + bits.trailing_zeros() as usize;
+        (found <= self.control().last_bin.get()).then_some(found)
+    }
+
+    /// The highest non-empty list.
+    pub(crate) fn list_highest(self) -> Option<usize> {
+        for word in (0..=self.control().last_bin.get() / BITS).rev() {
+            // SAFETY: words up to that of `last_bin` lie in the header.
+            let bits = unsafe { self.memory.read(bitmap(word)) };
+            if bits != 0 {
+                return Some(word * BITS + bits.ilog2() as usize);
+            }
+        }
+        None
+    }
+
+    /// The first of at most [`LOOK`] blocks of a list, from `first` on, that `fits`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn find_in_list(
+        self,
+        first: usize,
+        fits: impl Fn(usize, usize) -> bool,
+    ) -> Result<Found, Refusal> {
+        let mut block = first;
+        for _ in 0..LOOK {
+            if block == 0 {
+                break;
+            }
+            let size = self.free_size(block);
+            if size == 0 {
+                return Err(Refusal::corrupt(block));
+            }
+            if fits(block, size) {
+                return Ok(Found { block, size });
+            }
+            // SAFETY: `free_size` found a free block, whose links lie in the region.
+            block = unsafe { self.memory.read(next(block)) };
+        }
+        Err(Refusal::NoMemory)
+    }
+
+    /// Takes a free block out of its list. Nothing is changed if its links are not in order.
+    #[inline(always)]
+    pub(crate) fn unlink(self, block: usize) -> Result<(), Refusal> {
+        let memory = self.memory;
+        // SAFETY: the caller found a free block's header here, so at least `MIN_BLOCK` bytes lie
+        // in the region: the two links among them. Words behind `after` and `before` are reached
+        // only once these were found to be places of blocks, or heads of lists.
+        unsafe {
+            let after = memory.read(next(block));
+            let before = memory.read(back(block));
+            if before <= self.control().last_bin.get() {
+                if memory.read(head(before)) != block {
+                    return Err(Refusal::corrupt(block));
+                }
+                if after == 0 {
+                    memory.write(head(before), 0);
+                    self.mark_empty(before);
+                    return Ok(());
+                }
+                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                    return Err(Refusal::corrupt(block));
+                }
+                memory.write(head(before), after);
+                memory.write(back(after), before);
+                return Ok(());
+            }
+            if !self.is_place(before) || memory.read_any(next(before)) != block {
+                return Err(Refusal::corrupt(block));
+            }
+            if after != 0 {
+                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                    return Err(Refusal::corrupt(block));
+                }
+                memory.write(back(after), before);
+            }
+            memory.write(next(before), after);
+        }
+        Ok(())
+    }
+
+    /// Makes `size` bytes at `block` a free block and puts it first in its list.
+    ///
+    /// # Safety
+    /// The bytes from `block`'s header up to the next block's header are the allocator's, in one
+    /// region, and in no list; `size` is at least [`MIN_BLOCK`].
+    #[inline(always)]
+    pub(crate) unsafe fn insert(self, block: usize, size: usize) {
+        debug_assert!(size >= MIN_BLOCK);
+        let memory = self.memory;
+        let bin = self.list_for(size);
+        let mut first = self.first_of(bin);
+        // SAFETY: the header, both links and the footer lie in the block's own bytes (condition
+        // of this function); the old first block's `back` word is reached only after it was found
+        // to be a place of a block that names this list.
+        unsafe {
+            if first == 0 {
+                self.mark_filled(bin);
+            } else if self.is_place(first) && memory.read_any(back(first)) == bin {
+                memory.write(back(first), block);
+            } else {
+                // The head was written over. What it led to cannot be reached safely.
+                first = 0;
+            }
+            memory.write(next(block), first);
+            memory.write(back(block), bin);
+            memory.write(head(bin), block);
+            memory.write(footer(block.wrapping_add(size)), block::free(size));
+            memory.write(header(block), block::free(size));
+        }
+    }
+
+    #[inline(always)]
+    fn mark_filled(self, bin: usize) {
+        let word = bitmap(bin / BITS);
+        // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
+        unsafe { self.memory.write(word, self.memory.read(word) | 1 << (bin % BITS)) }
+    }
+
+    #[inline(always)]
+    fn mark_empty(self, bin: usize) {
+        let word = bitmap(bin / BITS);
+        // SAFETY: as in `mark_filled`.
+        unsafe { self.memory.write(word, self.memory.read(word) & !(1 << (bin % BITS))) }
+    }
+
+    /// Forgets all lists.
+    ///
+    /// # Safety
+    /// Nothing is in the lists that the caller will not put back or give up.
+    #[cfg(feature = "lock")]
+    pub(crate) unsafe fn clear_lists(self) {
+        let last_bin = self.control().last_bin.get();
+        for word in 0..=last_bin / BITS {
+            // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
+            unsafe { self.memory.write(bitmap(word), 0) }
+        }
+        for bin in 0..=last_bin {
+            // SAFETY: heads of lists up to `last_bin` lie in the header.
+            unsafe { self.memory.write(head(bin), 0) }
+        }
+    }
+
+    /// The largest payload among the blocks that an allocation would look at: see
+    /// [`Stats::largest_free`](crate::Stats::largest_free).
+    pub(crate) fn largest_free(self) -> usize {
+        let Some(bin) = self.list_highest() else { return 0 };
+        let mut block = self.first_of(bin);
+        let mut largest = 0;
+        for _ in 0..LOOK {
+            let size = if block == 0 { 0 } else { self.free_size(block) };
+            if size == 0 {
+                break;
+            }
+            largest = largest.max(size - WORD);
+            // SAFETY: `free_size` found a free block, whose links lie in the region.
+            block = unsafe { self.memory.read(next(block)) };
+        }
+        largest
+    }
+}
+
+/// A free block that will serve.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) block: usize,
+    pub(crate) size: usize,
+}

@@ -1,0 +1,79 @@
+//! The environment, readable from the first call in the dynamic loader on.
+
+use core::ffi::{CStr, c_char};
+
+use allotment::config::Config;
+
+use crate::message;
+
+unsafe extern "C" {
+    /// The C library's list of `NAME=value` strings. Null until its start-up code has run.
+    static environ: *const *const c_char;
+}
+
+/// Reads the configuration. A variable that makes no sense ends the process.
+///
+/// A program that runs with more rights than its caller (`AT_SECURE`, `getauxval(3)`) gets the
+/// defaults: its caller must not make it write files.
+pub(crate) fn configuration() -> Config {
+    let mut config = Config::new();
+    // SAFETY: only asks.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
+        for_each_entry(|entry| {
+            if let Err(error) = config.apply(entry) {
+                message::refuse_to_start(format_args!("{error}"));
+            }
+        });
+    }
+    if let Err(error) = config.make_absolute() {
+        message::refuse_to_start(format_args!("{error}"));
+    }
+    config
+}
+
+fn for_each_entry(mut visit: impl FnMut(&[u8])) {
+    // SAFETY: while this runs, which is once and before the program, nobody changes the list, whose
+    // strings end with null bytes and whose last element is null.
+    unsafe {
+        let mut at = environ;
+        if at.is_null() {
+            return for_each_initial_entry(visit);
+        }
+        while !(*at).is_null() {
+            visit(CStr::from_ptr(*at).to_bytes());
+            at = at.add(1);
+        }
+    }
+}
+
+/// The entries that the process was started with, from `/proc`, read in pieces.
+fn for_each_initial_entry(mut visit: impl FnMut(&[u8])) {
+    // The longest entry that matters is a path with its name.
+    let mut entry = [0u8; libc::PATH_MAX as usize + 64];
+    let mut len = 0;
+    let mut piece = [0u8; 1024];
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path ends with a null byte.
+    let descriptor = unsafe { libc::open(c"/proc/self/environ".as_ptr(), flags) };
+    if descriptor < 0 {
+        return;
+    }
+    loop {
+        // SAFETY: the buffer is writable for its length.
+        let read = unsafe { libc::read(descriptor, piece.as_mut_ptr().cast(), piece.len()) };
+        let Ok(read @ 1..) = usize::try_from(read) else {
+            break;
+        };
+        for &byte in &piece[..read] {
+            if byte == 0 {
+                visit(&entry[..len]);
+                len = 0;
+            } else if len < entry.len() {
+                entry[len] = byte;
+                len += 1;
+            }
+        }
+    }
+    // SAFETY: opened above.
+    unsafe { libc::close(descriptor) };
+}

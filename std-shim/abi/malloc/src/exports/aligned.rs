@@ -1,0 +1,80 @@
+//! Allocations at multiples of more than malloc's alignment.
+
+use core::ffi::{c_int, c_void};
+
+use allotment_core::GRANULE;
+
+use super::{block_or_enomem, fail, layout};
+use crate::heap;
+
+/// Allocates with an alignment that is a power of two.
+#[inline(always)]
+fn allocate(alignment: usize, size: usize) -> *mut c_void {
+    block_or_enomem(layout(size, alignment.max(GRANULE)).and_then(heap::allocate))
+}
+
+/// `aligned_alloc(3)`: null and `EINVAL` unless the alignment is a power of two. The size need not
+/// be a multiple of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
+    if !alignment.is_power_of_two() {
+        return fail(libc::EINVAL);
+    }
+    allocate(alignment, size)
+}
+
+/// `memalign(3)`: the alignment is rounded up to a power of two, as glibc does; null and `EINVAL`
+/// if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
+    match alignment.checked_next_power_of_two() {
+        Some(alignment) => allocate(alignment, size),
+        None => fail(libc::EINVAL),
+    }
+}
+
+/// `posix_memalign(3)`: answers 0 and stores the block, or answers `EINVAL` (the alignment is not a
+/// power of two or not a multiple of a pointer's size) or `ENOMEM` and stores nothing. `errno` is
+/// kept in any case.
+///
+/// # Safety
+/// `place` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(
+    place: *mut *mut c_void,
+    alignment: usize,
+    size: usize,
+) -> c_int {
+    if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()) {
+        return libc::EINVAL;
+    }
+    match layout(size, alignment.max(GRANULE)).and_then(heap::allocate) {
+        Some(block) => {
+            // SAFETY: forwarded.
+            unsafe { *place = block.as_ptr().cast() };
+            0
+        }
+        None => libc::ENOMEM,
+    }
+}
+
+fn page_size() -> usize {
+    // SAFETY: only asks.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// `valloc(3)`: at the start of a page.
+#[unsafe(no_mangle)]
+pub extern "C" fn valloc(size: usize) -> *mut c_void {
+    allocate(page_size(), size)
+}
+
+/// `pvalloc(3)`: whole pages, at least one.
+#[unsafe(no_mangle)]
+pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    let page = page_size();
+    match size.max(1).checked_next_multiple_of(page) {
+        Some(size) => allocate(page, size),
+        None => fail(libc::ENOMEM),
+    }
+}

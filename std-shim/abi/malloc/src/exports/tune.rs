@@ -1,0 +1,43 @@
+//! What a program can ask of its heap.
+
+use core::ffi::c_int;
+
+use allotment::os_error::KeepErrno;
+
+use crate::runtime;
+
+/// The words of a free block that the pool needs: header and two links in front, two at the end.
+const KEPT_WORDS: usize = 3;
+
+/// `malloc_trim(3)`: gives the whole pages inside free blocks back to the system. Answers 1 if there
+/// were any, else 0. The pool keeps its addresses, so there is no end to cut off, and `pad` has no
+/// meaning.
+///
+/// The space of a pool in a file stays allocated: a write to it must not meet a full disk.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
+    let Some(arena) = runtime::main_arena().filter(|arena| !arena.is_interrupted()) else {
+        return 0;
+    };
+    let _errno = KeepErrno::new();
+    let kept = KEPT_WORDS * size_of::<usize>();
+    let mut released = 0;
+    arena.pool().for_each_block(|block| {
+        if !block.used && block.size > 2 * kept {
+            // SAFETY: the pool is locked and the block free; links and footer are left out.
+            released += unsafe {
+                arena
+                    .mapping()
+                    .release(block.address + kept, block.size - 2 * kept)
+            };
+        }
+    });
+    c_int::from(released > 0)
+}
+
+/// `mallopt(3)`: answers 1, as glibc does for parameters that it does not know. There is nothing
+/// here that its parameters could set; they are hints.
+#[unsafe(no_mangle)]
+pub extern "C" fn mallopt(_parameter: c_int, _value: c_int) -> c_int {
+    1
+}

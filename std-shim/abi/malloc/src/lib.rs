@@ -1,0 +1,31 @@
+//! `liballotment_malloc.so`: the malloc family over one pool, for `LD_PRELOAD`.
+//!
+//! ```text
+//! exports       the C functions, one family a file
+//!   heap        which arena serves a call, and what happens when none can
+//!     arena       a mapping, the pool in it, growth
+//!     nested      small arenas for calls that interrupt another call in the same thread
+//!     deferred    frees that have to wait
+//!     foreign     pointers that are not ours
+//! runtime       the one-time set-up from the environment, and what the hot path must notice
+//! fork          both processes of a fork go on allocating
+//! exit_report   the figures at exit
+//! message       lines on standard error
+//! ```
+//!
+//! Everything here runs below `malloc`: nothing may allocate from Rust's global allocator, or hold
+//! one of our locks while code that might allocate runs.
+#![cfg(target_os = "linux")]
+
+mod arena;
+mod deferred;
+mod environment;
+mod exit_report;
+pub mod exports;
+mod foreign;
+mod fork;
+mod heap;
+mod lifecycle;
+mod message;
+mod nested;
+mod runtime;

@@ -1,0 +1,22 @@
+//! What Allotment needs from the operating system: memory to put a pool in, a lock that threads
+//! can sleep on, and the configuration and the report of a run.
+//!
+//! Nothing here allocates, except where a type says so: these modules run below `malloc`.
+//!
+//! ```text
+//! config    what the environment asks for          report    what a run did, as table or JSON
+//!   size      "64M" and back                         size
+//! mapping   a pool's address range and its memory: anonymous, or a file that grows
+//!   os_error  errno and its text                     path_buffer  a path without the heap   text_buffer  text likewise
+//! lock      a mutex for lock_api that knows its owner
+//! ```
+#![cfg(target_os = "linux")]
+
+pub mod config;
+pub mod lock;
+pub mod mapping;
+pub mod os_error;
+pub mod path_buffer;
+pub mod report;
+pub mod size;
+pub mod text_buffer;

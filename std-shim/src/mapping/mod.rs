@@ -1,0 +1,239 @@
+//! A pool's address range and the memory behind it.
+//!
+//! The whole range is mapped once, at a start that is a multiple of 2 MiB, so that it never moves.
+//! How much of it can be used ([`Mapping::committed`]) differs:
+//!
+//! * **Anonymous**: all of it; the kernel commits each page when it is first touched. Where the
+//!   kernel does not overcommit, the range is reserved without access and committed step by step.
+//! * **A file**: file space is allocated before it is used, step by step, so that a full disk is an
+//!   error from [`Mapping::commit`] and never a `SIGBUS`.
+
+mod anonymous;
+mod file;
+mod limits;
+mod snapshot;
+
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use file::BackingFile;
+pub use file::FileKind;
+
+use crate::os_error::OsError;
+use crate::path_buffer::PathBuffer;
+
+/// The start of every mapping is a multiple of this: the size of a huge page.
+pub const ALIGNMENT: usize = 2 << 20;
+
+/// Why there is no mapping: the step that failed and the system's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapError {
+    /// What was attempted, such as `cannot reserve addresses`.
+    pub step: &'static str,
+    /// The system's answer; 0 if the step says it all.
+    pub error: OsError,
+}
+
+impl MapError {
+    fn last(step: &'static str) -> MapError {
+        MapError {
+            step,
+            error: OsError::last(),
+        }
+    }
+
+    fn plain(step: &'static str) -> MapError {
+        MapError {
+            step,
+            error: OsError(0),
+        }
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.step)?;
+        if self.error.0 != 0 {
+            write!(f, ": {}", self.error)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for MapError {}
+
+/// A mapped address range. Dropping it unmaps the range and closes its file.
+#[derive(Debug)]
+pub struct Mapping {
+    start: usize,
+    capacity: usize,
+    committed: AtomicUsize,
+    backing: Backing,
+}
+
+// A box for the file's path would need the heap.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+enum Backing {
+    Anonymous,
+    File(BackingFile),
+}
+
+impl Mapping {
+    /// Maps anonymous, private memory that reads as zero.
+    ///
+    /// `size` is in bytes and rounded up to whole pages. Without a size the range is generous: at
+    /// least 64 GiB on 64-bit machines, more if the machine has more memory, less if the process
+    /// is limited (`RLIMIT_AS`).
+    ///
+    /// # Errors
+    /// If the system refuses, see `mmap(2)`. An explicit size is never made smaller.
+    pub fn anonymous(size: Option<usize>) -> Result<Mapping, MapError> {
+        anonymous::map(size)
+    }
+
+    /// Maps an unlinked temporary file in a directory: its space returns when the last process
+    /// that uses it ends. Mode 0600. `size` as for [`Mapping::anonymous`].
+    ///
+    /// # Errors
+    /// If the file cannot be made there, see `open(2)`, or cannot be mapped.
+    pub fn temporary_file(dir: &PathBuffer, size: Option<usize>) -> Result<Mapping, MapError> {
+        file::map(BackingFile::temporary(dir)?, size)
+    }
+
+    /// Maps a file, which is created with mode 0600 if it is missing, and emptied.
+    ///
+    /// The file is locked (`flock(2)`) as long as it is mapped. If another process holds the
+    /// lock, such as the parent that handed its environment down, a temporary file in the same
+    /// directory takes its place.
+    ///
+    /// # Errors
+    /// If it is not a regular file, or holds something other than a pool or zeros (so that no one
+    /// loses a file by a slip), or cannot be made, or cannot be mapped.
+    pub fn file(path: &PathBuffer, size: Option<usize>) -> Result<Mapping, MapError> {
+        file::map(BackingFile::named(path)?, size)
+    }
+
+    /// The range's first byte.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        let start = core::ptr::with_exposed_provenance_mut(self.start);
+        // SAFETY: `mmap` never answers null, and the range is exposed when it is made.
+        unsafe { NonNull::new_unchecked(start) }
+    }
+
+    /// Bytes of the range: the most that can be committed.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes from the start that can be read and written.
+    #[must_use]
+    pub fn committed(&self) -> usize {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// Whether the address is in the range.
+    #[must_use]
+    pub fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start) < self.capacity
+    }
+
+    /// The file behind the range and how it came to be, if it is one.
+    #[must_use]
+    pub fn file_kind(&self) -> Option<FileKind> {
+        match &self.backing {
+            Backing::Anonymous => None,
+            Backing::File(file) => Some(file.kind()),
+        }
+    }
+
+    /// Makes the first `len` bytes usable; the new ones read as zero. Calls must not overlap.
+    ///
+    /// # Errors
+    /// `ENOMEM` beyond the capacity; what `mprotect(2)` or `posix_fallocate(3)` say: `ENOSPC` for a
+    /// full disk. Nothing has changed then. `errno` may have.
+    pub fn commit(&self, len: usize) -> Result<(), OsError> {
+        let committed = self.committed();
+        if len <= committed {
+            return Ok(());
+        }
+        let len = limits::round_up_to_page(len)
+            .filter(|&len| len <= self.capacity)
+            .ok_or(OsError(libc::ENOMEM))?;
+        match &self.backing {
+            Backing::Anonymous => anonymous::commit(self.start + committed, len - committed)?,
+            Backing::File(file) => file.commit(self.start, committed, len)?,
+        }
+        self.committed.store(len, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the memory of a part back to the system; it reads as zero afterwards. Only whole pages
+    /// inside the part are given back. Answers how many bytes that was.
+    ///
+    /// The space of a file stays allocated, since it is promised to be there without `SIGBUS`: the
+    /// page cache gives up its copy, where the file system can do that (`fallocate(2)`,
+    /// `FALLOC_FL_ZERO_RANGE`); else nothing happens.
+    ///
+    /// # Safety
+    /// Nobody uses the part's bytes during the call, or needs what is in them.
+    pub unsafe fn release(&self, address: usize, len: usize) -> usize {
+        let Some((first, len)) = limits::whole_pages(address, len) else {
+            return 0;
+        };
+        if first < self.start || first + len > self.start + self.committed() {
+            return 0;
+        }
+        let released = match &self.backing {
+            Backing::Anonymous => anonymous::release(first, len),
+            Backing::File(file) => file.release(first - self.start, len),
+        };
+        if released { len } else { 0 }
+    }
+
+    /// In the child of a `fork(2)`: puts a copy of the first `used` bytes in the place of memory
+    /// that is still shared with the parent, at the same addresses.
+    ///
+    /// The copy is an unlinked temporary file in the same directory; where it cannot be had,
+    /// anonymous memory. Holes of the file are not copied. An anonymous mapping is private already,
+    /// so nothing happens. Does not use the heap. `errno` may change.
+    ///
+    /// # Errors
+    /// If neither copy can be made. The range is still the parent's then and must not be written.
+    ///
+    /// # Safety
+    /// The caller is the only thread, no part of the range changes during the call, and its own
+    /// stack is not inside the range.
+    pub unsafe fn detach_from_parent(&mut self, used: usize) -> Result<(), MapError> {
+        let Backing::File(file) = &self.backing else {
+            return Ok(());
+        };
+        // SAFETY: this function's conditions are the same.
+        let (backing, committed) =
+            unsafe { snapshot::replace(file, self.start, self.capacity, used)? };
+        self.backing = match backing {
+            Some(file) => Backing::File(file),
+            None => Backing::Anonymous,
+        };
+        *self.committed.get_mut() = committed;
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `mmap` and is this value's own.
+        unsafe {
+            libc::munmap(
+                core::ptr::with_exposed_provenance_mut(self.start),
+                self.capacity,
+            )
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// A directory of its own for a test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let dir =
+            std::env::temp_dir().join(format!("allotment-mapping-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuffer {
+        buffer(&self.0.join(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn buffer(path: &std::path::Path) -> PathBuffer {
+    PathBuffer::from_bytes(path.as_os_str().as_encoded_bytes()).unwrap()
+}
+
+fn bytes(mapping: &mut Mapping) -> &mut [u8] {
+    // SAFETY: the committed part is mapped, and borrowed with the mapping.
+    unsafe { core::slice::from_raw_parts_mut(mapping.start().as_ptr(), mapping.committed()) }
+}
+
+#[test]
+fn anonymous_memory_is_generous_zero_and_aligned() {
+    let mut mapping = Mapping::anonymous(None).unwrap();
+    assert_eq!(mapping.start().addr().get() % ALIGNMENT, 0);
+    assert_eq!(mapping.file_kind(), None);
+    mapping.commit(1 << 20).unwrap();
+    assert!(mapping.capacity() >= 1 << 30);
+    let last = mapping.committed() - 1;
+    let bytes = bytes(&mut mapping);
+    assert_eq!(bytes[last], 0);
+    bytes[0] = 1;
+    bytes[last] = 1;
+}
+
+#[test]
+fn an_explicit_size_is_kept_or_refused() {
+    let mapping = Mapping::anonymous(Some((1 << 20) + 1)).unwrap();
+    assert!(mapping.capacity() > 1 << 20 && mapping.capacity() < (1 << 20) + (64 << 10));
+    assert!(mapping.contains(mapping.start().addr().get() + (1 << 20)));
+    assert!(!mapping.contains(mapping.start().addr().get() + mapping.capacity()));
+    let error = Mapping::anonymous(Some(usize::MAX / 2)).unwrap_err();
+    assert_eq!(error.error.0, libc::ENOMEM);
+    let error = Mapping::anonymous(Some(usize::MAX)).unwrap_err();
+    assert_eq!(error.error.0, libc::ENOMEM);
+}
+
+#[test]
+fn released_memory_reads_as_zero() {
+    let mut mapping = Mapping::anonymous(Some(1 << 20)).unwrap();
+    mapping.commit(1 << 20).unwrap();
+    bytes(&mut mapping).fill(7);
+    let start = mapping.start().addr().get();
+    // SAFETY: nobody else uses the mapping.
+    unsafe {
+        assert_eq!(mapping.release(start + 1, 4096), 0);
+        assert!(mapping.release(start + 1, 1 << 19) >= (1 << 19) - (128 << 10));
+        assert_eq!(mapping.release(start + (1 << 20) - 4096, 1 << 20), 0);
+    }
+    let bytes = bytes(&mut mapping);
+    assert_eq!((bytes[0], bytes[1 << 18], bytes[(1 << 20) - 1]), (7, 0, 7));
+}
+
+#[test]
+fn a_temporary_file_has_no_name_and_grows() {
+    let scratch = Scratch::new("temporary");
+    for dir in [scratch.0.as_path(), std::path::Path::new("/dev/shm")] {
+        let mut mapping = Mapping::temporary_file(&buffer(dir), Some(8 << 20)).unwrap();
+        assert_eq!(mapping.file_kind(), Some(FileKind::Temporary));
+        assert_eq!(mapping.committed(), 0);
+        mapping.commit(1 << 20).unwrap();
+        bytes(&mut mapping).fill(1);
+        mapping.commit(2 << 20).unwrap();
+        assert_eq!(mapping.committed(), 2 << 20);
+        let all = bytes(&mut mapping);
+        assert_eq!((all[0], all[(1 << 20) - 1], all[1 << 20]), (1, 1, 0));
+        assert_eq!(mapping.commit((8 << 20) + 1), Err(OsError(libc::ENOMEM)));
+        mapping.commit(8 << 20).unwrap();
+        let Backing::File(file) = &mapping.backing else {
+            panic!("no file")
+        };
+        let link = fs::metadata(format!("/proc/self/fd/{}", file.descriptor().unwrap())).unwrap();
+        assert_eq!(
+            (link.nlink(), link.mode() & 0o777, link.blocks() * 512),
+            (0, 0o600, 8 << 20)
+        );
+    }
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_lost_descriptor_is_noticed_and_does_not_stop_growth() {
+    let scratch = Scratch::new("lost");
+    let mut mapping = Mapping::temporary_file(&buffer(&scratch.0), Some(4 << 20)).unwrap();
+    mapping.commit(1 << 20).unwrap();
+    let Backing::File(file) = &mapping.backing else {
+        panic!("no file")
+    };
+    let number = file.descriptor().unwrap();
+    let other = fs::File::open("/dev/null").unwrap();
+    // SAFETY: makes the number another file's, as a program might.
+    unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&other), number) };
+    assert_eq!(file.descriptor(), None);
+    match mapping.commit(2 << 20) {
+        Ok(()) => bytes(&mut mapping).fill(3),
+        // Before Linux 5.14.
+        Err(error) => assert_eq!(error.0, libc::EINVAL),
+    }
+    drop(mapping);
+    // SAFETY: the number is still open: the mapping must not have closed another's file.
+    unsafe {
+        assert!(libc::fcntl(number, libc::F_GETFD) >= 0);
+        libc::close(number);
+    }
+}
+
+#[test]
+fn a_named_file_is_made_locked_and_reused() {
+    let scratch = Scratch::new("named");
+    let path = scratch.path("heap");
+    let mut mapping = Mapping::file(&path, Some(1 << 20)).unwrap();
+    assert_eq!(mapping.file_kind(), Some(FileKind::Named));
+    mapping.commit(1 << 20).unwrap();
+    bytes(&mut mapping)[..8].copy_from_slice(b"ALLOTPL\0");
+    let status = fs::metadata(scratch.0.join("heap")).unwrap();
+    assert_eq!(
+        (status.len(), status.permissions().mode() & 0o777),
+        (1 << 20, 0o600)
+    );
+
+    let second = Mapping::file(&path, Some(1 << 20)).unwrap();
+    assert_eq!(second.file_kind(), Some(FileKind::InsteadOfNamed));
+    drop((mapping, second));
+
+    let mut again = Mapping::file(&path, Some(2 << 20)).unwrap();
+    assert_eq!(again.file_kind(), Some(FileKind::Named));
+    again.commit(1 << 20).unwrap();
+    assert!(bytes(&mut again).iter().all(|&b| b == 0));
+}
+
+#[test]
+fn what_is_no_pool_is_refused() {
+    let scratch = Scratch::new("refused");
+    fs::write(scratch.0.join("thesis"), "years of work").unwrap();
+    fs::write(scratch.0.join("blank"), [0; 5000]).unwrap();
+    let refused = |path: &PathBuffer| Mapping::file(path, None).unwrap_err().to_string();
+    assert_eq!(
+        refused(&scratch.path("thesis")),
+        "the file holds something other than a pool: remove it first"
+    );
+    assert_eq!(
+        fs::read(scratch.0.join("thesis")).unwrap(),
+        b"years of work"
+    );
+    assert!(Mapping::file(&scratch.path("blank"), Some(1 << 20)).is_ok());
+    assert_eq!(
+        refused(&buffer(&scratch.0)),
+        "cannot open the file: Is a directory"
+    );
+    assert_eq!(
+        refused(&buffer(std::path::Path::new("/dev/null"))),
+        "not a regular file"
+    );
+    assert_eq!(
+        refused(&scratch.path("no/file")),
+        "cannot open the file: No such file or directory"
+    );
+    let error = Mapping::temporary_file(&scratch.path("no"), None).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot make a temporary file there: No such file or directory"
+    );
+    let error = Mapping::temporary_file(&scratch.path("thesis"), None).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot make a temporary file there: Not a directory"
+    );
+}
+
+#[test]
+fn a_child_gets_its_own_copy() {
+    let scratch = Scratch::new("child");
+    let used = 1 << 20;
+    for lost in [false, true] {
+        let mut mapping = Mapping::temporary_file(&buffer(&scratch.0), Some(4 << 20)).unwrap();
+        mapping.commit(2 * used).unwrap();
+        for i in (0..used).step_by(3 * 4096) {
+            bytes(&mut mapping)[i] = 5;
+        }
+        if lost {
+            let Backing::File(file) = &mapping.backing else {
+                panic!("no file")
+            };
+            // SAFETY: the descriptor is closed as a program might do it.
+            unsafe { libc::close(file.descriptor().unwrap()) };
+        }
+        // SAFETY: the child uses only this mapping and system calls, and ends by `_exit`.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // SAFETY: the child has one thread, whose stack is elsewhere.
+            let detached = unsafe { mapping.detach_from_parent(used) };
+            let good = detached.is_ok()
+                && mapping.committed() == used
+                && (0..used)
+                    .all(|i| bytes(&mut mapping)[i] == if i % (3 * 4096) == 0 { 5 } else { 0 });
+            bytes(&mut mapping).fill(9);
+            let good =
+                good && mapping.commit(used + 4096).is_ok() && bytes(&mut mapping)[used] == 0;
+            // SAFETY: ends the child without running the test harness's handlers.
+            unsafe { libc::_exit(i32::from(!good)) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is writable.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0, "lost descriptor: {lost}");
+        assert_eq!((bytes(&mut mapping)[0], bytes(&mut mapping)[1]), (5, 0));
+    }
+}

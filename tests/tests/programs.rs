@@ -1,0 +1,199 @@
+//! Real, unmodified programs whose whole heap is ours, on each backing: nobody can tell
+//! the difference from a run without us.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use allotment_tests::backing::Backing;
+use allotment_tests::{c_source, preload};
+
+/// A test of each backing for a function that takes one.
+macro_rules! on_each_backing {
+    ($($(#[$attribute:meta])* $program:ident)*) => {$(
+        $(#[$attribute])*
+        mod $program {
+            use allotment_tests::backing::Backing;
+
+            #[test]
+            fn on_anonymous_memory() {
+                super::programs::$program(Backing::Anonymous);
+            }
+
+            #[test]
+            fn on_a_file() {
+                super::programs::$program(Backing::File);
+            }
+
+            #[test]
+            fn on_shared_memory() {
+                super::programs::$program(Backing::SharedMemory);
+            }
+        }
+    )*};
+}
+
+on_each_backing! {
+    python
+    python_with_its_own_allocator
+    perl
+    sqlite
+    git
+    compiler
+    shell_pipeline
+    bash
+    sort
+    threads
+    containers
+    node
+    ruby
+    tcl
+}
+
+mod programs {
+    use super::*;
+
+    pub(super) fn python(backing: Backing) {
+        if !installed("python3") {
+            return;
+        }
+        preload::compare(backing, 1_000_000, |_| {
+            let mut python = script("python3", "python.py");
+            // Or it hides its small objects from malloc.
+            python
+                .env("PYTHONMALLOC", "malloc")
+                .env("PYTHONHASHSEED", "0");
+            python
+        });
+    }
+
+    pub(super) fn python_with_its_own_allocator(backing: Backing) {
+        if !installed("python3") {
+            return;
+        }
+        preload::compare(backing, 10_000, |_| {
+            let mut python = script("python3", "python.py");
+            python.env("PYTHONHASHSEED", "0");
+            python
+        });
+    }
+
+    pub(super) fn perl(backing: Backing) {
+        if !installed("perl") {
+            return;
+        }
+        preload::compare(backing, 1_000_000, |_| {
+            let mut perl = script("perl", "perl.pl");
+            perl.env("PERL_HASH_SEED", "0");
+            perl
+        });
+    }
+
+    pub(super) fn sqlite(backing: Backing) {
+        if !installed("sqlite3") {
+            return;
+        }
+        preload::compare(backing, 10_000, |_| {
+            let mut sqlite = Command::new("sqlite3");
+            sqlite
+                .arg("-bail")
+                .arg("database")
+                .arg(format!(".read {}", scripts().join("sqlite.sql").display()));
+            sqlite
+        });
+    }
+
+    pub(super) fn git(backing: Backing) {
+        if !installed("git") {
+            return;
+        }
+        preload::compare(backing, 10_000, |_| script("sh", "git.sh"));
+    }
+
+    pub(super) fn compiler(backing: Backing) {
+        preload::compare(backing, 10_000, |_| {
+            let mut shell = script("sh", "compile.sh");
+            shell.arg(c_source::directory());
+            shell
+        });
+    }
+
+    pub(super) fn shell_pipeline(backing: Backing) {
+        preload::compare(backing, 1_000, |_| script("sh", "pipeline.sh"));
+    }
+
+    pub(super) fn bash(backing: Backing) {
+        if !installed("bash") {
+            return;
+        }
+        preload::compare(backing, 10_000, |_| script("bash", "bash.sh"));
+    }
+
+    pub(super) fn sort(backing: Backing) {
+        preload::compare(backing, 100, |_| script("sh", "sort.sh"));
+    }
+
+    pub(super) fn threads(backing: Backing) {
+        let program = c_source::program("threads.c");
+        preload::compare(backing, 100_000, |_| {
+            let mut threads = Command::new(&program);
+            threads.arg("64");
+            threads
+        });
+    }
+
+    pub(super) fn containers(backing: Backing) {
+        if !installed("c++") {
+            return;
+        }
+        let program = c_source::program("containers.cpp");
+        preload::compare(backing, 100_000, |_| Command::new(&program));
+    }
+
+    pub(super) fn node(backing: Backing) {
+        if !installed("node") {
+            return;
+        }
+        preload::compare(backing, 10_000, |_| script("node", "node.js"));
+    }
+
+    pub(super) fn ruby(backing: Backing) {
+        if !installed("ruby") {
+            return;
+        }
+        preload::compare(backing, 100_000, |_| script("ruby", "ruby.rb"));
+    }
+
+    pub(super) fn tcl(backing: Backing) {
+        if !installed("tclsh") {
+            return;
+        }
+        preload::compare(backing, 1_000, |_| script("tclsh", "tcl.tcl"));
+    }
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts")
+}
+
+fn script(interpreter: &str, name: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(scripts().join(name));
+    command
+}
+
+/// Whether a program that not every machine has is there. Says so when it is not; where
+/// `ALLOT_TESTS_REQUIRE` lists it, that is a failure.
+fn installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if !found {
+        let required = env::var("ALLOT_TESTS_REQUIRE").unwrap_or_default();
+        let is_required = required
+            .split_ascii_whitespace()
+            .any(|name| name == program);
+        assert!(!is_required, "{program} is not installed, and is required");
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}
