@@ -15,7 +15,7 @@ pub enum FaultKind {
     NotABlock,
     /// The block is free already.
     AlreadyFree,
-    /// The size given on deallocation is larger than the block.
+    /// The size given on deallocation is not one that the block was allocated for.
     SizeMismatch,
     /// A header, footer or link of a free block was written over. It was not followed.
     Corrupt,

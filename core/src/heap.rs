@@ -14,7 +14,7 @@ use crate::stats::Stats;
 use crate::tlsf::control::{self, Layout as Geometry};
 use crate::tlsf::refusal::Refusal;
 use crate::tlsf::regions::{Descriptor, MAX_REGIONS};
-use crate::tlsf::{Tlsf, block};
+use crate::tlsf::{Stuck, Tlsf, block};
 
 /// How a heap or pool is made.
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +190,7 @@ impl<'r> Heap<'r> {
         // was made for it. The one free block spans all from `first` to `end`.
         let tlsf = unsafe {
             let memory = control::write_header(region, geometry, options.zeroed);
-            let tlsf = Tlsf { memory };
+            let tlsf = Tlsf::new(memory);
             let end = block::header(geometry.end);
             memory.write(end, memory.read(end) | block::PREV_FREE);
             tlsf.insert(geometry.first, geometry.end - geometry.first);
@@ -208,6 +208,18 @@ impl<'r> Heap<'r> {
     /// its own. O(1).
     #[inline]
     pub fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if layout.align() <= GRANULE {
+            let need = block::size_for(layout.size());
+            if let Ok(block) = self.tlsf.near().allocate(need) {
+                // SAFETY: blocks lie behind the header of a region whose start is not null.
+                return Some(unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) });
+            }
+        }
+        self.allocate_slowly(layout)
+    }
+
+    #[inline(never)]
+    fn allocate_slowly(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         match self.try_allocate(layout) {
             Ok(p) => Some(p),
             Err(refusal) => self.refuse(refusal, 0),
@@ -218,7 +230,7 @@ impl<'r> Heap<'r> {
     pub(crate) fn try_allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, Refusal> {
         let need = block::size_for(layout.size());
         let block = if layout.align() <= GRANULE {
-            self.tlsf.allocate(need)?
+            self.tlsf.allocate_anywhere(need)?
         } else {
             self.tlsf.allocate_aligned(need, layout.align())?
         };
@@ -260,26 +272,45 @@ impl<'r> Heap<'r> {
 
     /// Takes back a block and checks its size. O(1).
     ///
-    /// A pointer that is not a block's start, a block that is free already, and a size that is
-    /// larger than the block are reported to the [`FaultHandler`], and nothing is changed.
+    /// A pointer that is not a block's start, a block that is free already, and a size
+    /// that it was not allocated for are reported to the [`FaultHandler`], and nothing is changed.
     ///
     /// # Safety
     /// `ptr` was handed out by this heap for this layout, or a reallocation to it, and is not used
     /// afterwards.
     #[inline]
     pub unsafe fn deallocate(&mut self, ptr: NonNull<u8>, layout: Layout) {
-        if let Err(refusal) = self.try_deallocate(ptr, layout.size()) {
-            self.refuse::<()>(refusal, layout.size());
+        self.free_or_refuse(ptr, Some(layout.size()));
+    }
+
+    /// Frees, in a form that leaves nothing to be done after the call of the slow path.
+    #[inline(always)]
+    fn free_or_refuse(&mut self, ptr: NonNull<u8>, size: Option<usize>) {
+        let block = self.tlsf.memory.offset_of(ptr.addr().get());
+        match self.tlsf.free_near(block, size) {
+            Ok(()) => {}
+            Err(Stuck::AtNext) => self.free_slowly(block, size, Stuck::AtNext),
+            Err(Stuck::AtPrevious) => self.free_slowly(block, size, Stuck::AtPrevious),
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn try_deallocate(&mut self, ptr: NonNull<u8>, size: usize) -> Result<(), Refusal> {
-        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
-        if size > used.size() - WORD {
-            return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
+    #[cold]
+    #[inline(never)]
+    fn free_slowly(&mut self, block: usize, size: Option<usize>, stuck: Stuck) {
+        if let Err(refusal) = self.tlsf.free_thoroughly(block, size, stuck) {
+            self.refuse::<()>(refusal, size.unwrap_or(0));
         }
-        self.tlsf.free_checked(used)
+    }
+
+    /// As [`Heap::deallocate`] and [`Heap::free`], with the refusal for the caller to deal with.
+    #[cfg(feature = "lock")]
+    #[inline(always)]
+    pub(crate) fn try_free(
+        &mut self,
+        ptr: NonNull<u8>,
+        size: Option<usize>,
+    ) -> Result<(), Refusal> {
+        self.tlsf.free(self.tlsf.memory.offset_of(ptr.addr().get()), size)
     }
 
     /// Takes back a block whose size is not known, as C's `free` does (but not null). O(1).
@@ -290,14 +321,7 @@ impl<'r> Heap<'r> {
     /// `ptr` was handed out by this heap and is not used afterwards.
     #[inline]
     pub unsafe fn free(&mut self, ptr: NonNull<u8>) {
-        if let Err(refusal) = self.try_free(ptr) {
-            self.refuse::<()>(refusal, 0);
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn try_free(&mut self, ptr: NonNull<u8>) -> Result<(), Refusal> {
-        self.tlsf.free(self.tlsf.memory.offset_of(ptr.addr().get()))
+        self.free_or_refuse(ptr, None);
     }
 
     /// Changes the size of a block, and keeps `layout.align()`. The content is kept up to the
@@ -343,10 +367,10 @@ impl<'r> Heap<'r> {
             Ok(Some(moving)) => {
                 // SAFETY: the caller gives up the old block; `moving` is fresh.
                 unsafe { moving.copy() };
-                if let Err(refusal) = self.finish_resize(moving) {
-                    self.refuse::<()>(refusal, 0);
+                match self.finish_resize(moving) {
+                    Ok(()) => Some(moving.to),
+                    Err(refusal) => self.refuse(refusal, 0),
                 }
-                Some(moving.to)
             }
             Err(refusal) => self.refuse(refusal, layout.map_or(0, |layout| layout.size())),
         }
@@ -397,7 +421,7 @@ impl<'r> Heap<'r> {
         self.count_reallocation();
         let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
         let usable = used.size() - WORD;
-        if layout.is_some_and(|layout| layout.size() > usable) {
+        if !used.served(layout.map(|layout| layout.size())) {
             return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
         }
         if new_size > MAX_SIZE {
@@ -420,13 +444,23 @@ impl<'r> Heap<'r> {
         Ok(Some(Moving { from: ptr, to, len: usable, then: Then::Free }))
     }
 
-    /// Gives back what a moved block does not need any more.
+    /// Gives back what a moved block does not need any more. If that is refused because of a
+    /// damage next to the old block, that stays as it is, and the new one is given back.
     pub(crate) fn finish_resize(&mut self, moving: Moving) -> Result<(), Refusal> {
         match moving.then {
-            Then::Free => self.try_free(moving.from),
+            Then::Free => {
+                let offset = |ptr: NonNull<u8>| self.tlsf.memory.offset_of(ptr.addr().get());
+                self.tlsf.free(offset(moving.from), None).inspect_err(|_| {
+                    // A second refusal would be about the same damage.
+                    let _ = self.tlsf.free(offset(moving.to), None);
+                })
+            }
             Then::Shrink(need) => {
                 let block = self.tlsf.memory.offset_of(moving.to.addr().get());
-                self.tlsf.give_up_tail(self.tlsf.used(block)?, need)
+                // The content has moved for good: a damage behind it only keeps the tail in use.
+                let used = self.tlsf.used(block)?;
+                let _ = self.tlsf.give_up_tail(used, need);
+                Ok(())
             }
         }
     }

@@ -138,7 +138,7 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if let Some(ptr) = NonNull::new(ptr) {
-            self.attempt(layout.size(), |heap| heap.try_deallocate(ptr, layout.size()));
+            self.attempt(layout.size(), |heap| heap.try_free(ptr, Some(layout.size())));
         }
     }
 
@@ -163,8 +163,7 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
             Some(Some(moving)) => {
                 // SAFETY: the caller gives up the old block; the new one is known to us alone.
                 unsafe { moving.copy() };
-                self.attempt(0, |heap| heap.finish_resize(moving));
-                Some(moving.to)
+                self.attempt(0, |heap| heap.finish_resize(moving)).map(|()| moving.to)
             }
         };
         or_null(to)

@@ -222,7 +222,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Heap::deallocate`]. Any thread may free any block.
     #[inline]
     pub unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: Layout) {
-        if let Err(refusal) = self.with(|heap| heap.try_deallocate(ptr, layout.size())) {
+        if let Err(refusal) = self.with(|heap| heap.try_free(ptr, Some(layout.size()))) {
             self.refuse::<()>(refusal, layout.size());
         }
     }
@@ -233,7 +233,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Heap::free`]. Any thread may free any block.
     #[inline]
     pub unsafe fn free(&self, ptr: NonNull<u8>) {
-        if let Err(refusal) = self.with(|heap| heap.try_free(ptr)) {
+        if let Err(refusal) = self.with(|heap| heap.try_free(ptr, None)) {
             self.refuse::<()>(refusal, 0);
         }
     }
@@ -275,10 +275,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             Ok(Some(moving)) => {
                 // SAFETY: the caller gives up the old block; the new one is known to us alone.
                 unsafe { moving.copy() };
-                if let Err(refusal) = self.with(|heap| heap.finish_resize(moving)) {
-                    self.refuse::<()>(refusal, 0);
+                match self.with(|heap| heap.finish_resize(moving)) {
+                    Ok(()) => Some(moving.to),
+                    Err(refusal) => self.refuse(refusal, 0),
                 }
-                Some(moving.to)
             }
             Err(refusal) => self.refuse(refusal, layout.map_or(0, |layout| layout.size())),
         }

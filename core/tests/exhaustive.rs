@@ -240,5 +240,5 @@ fn nearly_everything() {
         .map(|size| Op::Allocate { size, align: 1 })
         .to_vec();
     ops.extend(on_live(&[100, 220]));
-    explore(ops, 6, 1_000);
+    explore(ops, 6, 200);
 }

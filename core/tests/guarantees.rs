@@ -462,6 +462,47 @@ mod regions {
         heap.finish();
     }
 
+    /// Free blocks of one size are in one list, wherever they lie, in any order of their frees.
+    #[test]
+    fn blocks_of_several_regions_share_their_lists() {
+        let mut heap = growing(4096, 4096);
+        assert!(heap.add_region(Memory::new(0, 512, 512, Dirt::Ones)));
+        assert!(heap.add_region(Memory::new(0, 512, 512, Dirt::Ones)));
+        let alike = heap
+            .heap()
+            .blocks()
+            .last()
+            .expect("the added region's block")
+            .size;
+        let size = alike - size_of::<usize>();
+        for round in 0..24 {
+            // One block from each region, all of one size, with something behind the first.
+            let mut blocks: Vec<_> = (0..3)
+                .map(|_| {
+                    heap.allocate(layout(size, 1), false)
+                        .expect("room for each")
+                })
+                .collect();
+            let barrier = heap.allocate(layout(1, 1), false).unwrap();
+            blocks.rotate_left(round % 3);
+            if round % 2 == 0 {
+                blocks.swap(0, 1);
+            }
+            for (index, block) in blocks.into_iter().enumerate() {
+                free(&mut heap, block);
+                heap.check();
+                if (round >> 1) % 3 == index {
+                    let again = heap.allocate(layout(size, 1), false).expect("just freed");
+                    free(&mut heap, again);
+                    heap.check();
+                }
+            }
+            free(&mut heap, barrier);
+        }
+        assert!(heap.remove_region(1) && heap.remove_region(1));
+        heap.finish();
+    }
+
     /// Two regions that touch are two regions: no block lies across, and either can be removed.
     #[test]
     fn regions_that_touch_stay_apart() {

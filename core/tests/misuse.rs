@@ -212,7 +212,9 @@ fn misaligned() {
 /// Every aligned place in a block, whatever the user has written there.
 #[test]
 fn inside_a_block() {
-    let contents: [(&str, fn(usize, usize) -> usize); 9] = [
+    /// From the block's address and the word's number.
+    type Content = fn(usize, usize) -> usize;
+    let contents: [(&str, Content); 9] = [
         ("zeros", |_, _| 0),
         ("ones", |_, _| usize::MAX),
         ("text", |_, _| usize::MAX / 0xFF * 0x41),
@@ -344,8 +346,8 @@ fn inside_a_block_over_an_earlier_heap() {
         while let Some(block) = earlier.heap.allocate(layout(100)) {
             old.push(block.as_ptr().addr());
         }
-        let Victim { heap, memory, .. } = earlier;
-        drop(heap);
+        // The earlier heap ends here; its blocks' headers stay behind.
+        let Victim { memory, .. } = earlier;
         let options = Options {
             on_fault: faults::record,
             ..Options::default()

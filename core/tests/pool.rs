@@ -86,7 +86,7 @@ unsafe impl Send for Parcel {}
 
 impl Parcel {
     fn new<R: RawMutex>(pool: &Pool<'_, R>, layout: Layout, seed: u64) -> Option<Self> {
-        let zeroed = seed % 5 == 0;
+        let zeroed = seed.is_multiple_of(5);
         let pointer = if zeroed {
             pool.allocate_zeroed(layout)?
         } else {
@@ -163,9 +163,9 @@ fn work<R: RawMutex>(
         random ^= random << 17;
         let choice = (random >> 8) as usize;
         let size = choice % (1 << (3 + choice % 11));
-        let align = 1 << (choice >> 20) % 9;
+        let align = 1 << ((choice >> 20) % 9);
         if let Some(parcel) = Parcel::new(pool, layout(size, align), random) {
-            if choice % 3 == 0 {
+            if choice.is_multiple_of(3) {
                 // The next thread may be done already; then the block is freed here.
                 if let Err(unsent) = next.send(parcel) {
                     unsent.0.free(pool, true);
@@ -174,13 +174,13 @@ fn work<R: RawMutex>(
                 kept.push(parcel);
             }
         }
-        if choice % 7 == 0 && !kept.is_empty() {
+        if choice.is_multiple_of(7) && !kept.is_empty() {
             let index = choice % kept.len();
             kept[index].resize(pool, (choice >> 12) % 3000);
         }
-        if kept.len() > 40 || choice % 2 == 0 && !kept.is_empty() {
+        if kept.len() > 40 || choice.is_multiple_of(2) && !kept.is_empty() {
             kept.swap_remove(choice % kept.len())
-                .free(pool, choice % 4 == 0);
+                .free(pool, choice.is_multiple_of(4));
         }
         for parcel in inbox.try_iter() {
             parcel.free(pool, false);
@@ -519,10 +519,8 @@ fn the_child_of_a_fork_goes_on() {
             }
             let mut status = 0;
             // SAFETY: `process` is our child, and is waited for once.
-            assert_eq!(
-                unsafe { libc::waitpid(process, &raw mut status, 0) },
-                process
-            );
+            let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
+            assert_eq!(waited, process);
             failed += usize::from(status != 0);
         }
         done.store(true, Ordering::Relaxed);
@@ -541,13 +539,13 @@ fn through_global_alloc(heap: &impl GlobalAlloc) {
         for shift in 0..13 {
             let asked = layout(300, 1 << shift);
             let first = heap.alloc(asked);
-            assert!(!first.is_null() && first.addr() % asked.align() == 0);
+            assert!(!first.is_null() && first.addr().is_multiple_of(asked.align()));
             Pattern(7).fill(first, 300);
             let zeroed = heap.alloc_zeroed(asked);
             assert_eq!(first_nonzero(zeroed, 300), None);
             Pattern(8).fill(zeroed, 300);
             let grown = heap.realloc(first, asked, 5000);
-            assert!(grown.addr() % asked.align() == 0);
+            assert!(grown.addr().is_multiple_of(asked.align()));
             assert_eq!(Pattern(7).first_difference(grown, 300, 300), None);
             let shrunk = heap.realloc(grown, layout(5000, asked.align()), 20);
             assert_eq!(Pattern(7).first_difference(shrunk, 300, 20), None);

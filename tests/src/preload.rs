@@ -135,10 +135,15 @@ pub fn compare(
 fn with_directory<T>(command: impl Fn(&Path) -> Command, run: impl FnOnce(&mut Command) -> T) -> T {
     let directory: TempDir = tempfile::tempdir().expect("a temporary directory");
     let mut command = command(directory.path());
+    let own: Vec<_> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect();
     command
         .current_dir(directory.path())
         .env_clear()
-        .envs(plain_environment(directory.path()));
+        .envs(plain_environment(directory.path()))
+        .envs(own);
     run(&mut command)
 }
 

@@ -47,9 +47,8 @@ fn exports_the_malloc_family_and_nothing_else() {
 
 #[test]
 fn nonsense_in_the_environment_is_refused_with_one_line() {
-    let wrong: [(&str, &[(&str, &str)]); 9] = [
+    let wrong: [(&str, &[(&str, &str)]); 8] = [
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "12Q")]),
-        ("ALLOT_SIZE", &[("ALLOT_SIZE", "")]),
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "-1")]),
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "0")]),
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "99999999999999999999")]),
@@ -104,20 +103,19 @@ fn sizes_have_units() {
 
 #[test]
 fn statistics_on_request() {
-    let shell = |value: &str| {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "echo said"])
-            .env("LD_PRELOAD", library::path());
+    // Not a shell: some end by _exit, which is no end that a library hears of.
+    let seq = |value: &str| {
+        let mut command = Command::new("seq");
+        command.arg("2").env("LD_PRELOAD", library::path());
         let outcome = process::run(command.env("ALLOT_STATS", value));
         assert!(outcome.status.success(), "{outcome}");
         assert_eq!(outcome.stdout_text(), "1\n2\n");
         outcome.stderr_text()
     };
-    assert_eq!(print("0"), "");
-    assert!(print("1").to_lowercase().contains("peak"));
-    assert_eq!(print("table").lines().count(), print("1").lines().count());
-    let json: serde_json::Value = serde_json::from_str(&print("json")).expect("JSON");
+    assert_eq!(seq("0"), "");
+    assert!(seq("1").to_lowercase().contains("peak"));
+    assert_eq!(seq("table").lines().count(), seq("1").lines().count());
+    let json: serde_json::Value = serde_json::from_str(&seq("json")).expect("JSON");
     let number = |field: &str| {
         json[field]
             .as_u64()

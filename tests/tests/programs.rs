@@ -8,55 +8,57 @@ use std::process::Command;
 use allotment_tests::backing::Backing;
 use allotment_tests::{c_source, preload};
 
-/// A test of each backing for a function that takes one.
+/// A test on each backing for each function, skipped where its program is not installed.
 macro_rules! on_each_backing {
-    ($($(#[$attribute:meta])* $program:ident)*) => {$(
-        $(#[$attribute])*
-        mod $program {
+    ($($function:ident needs $program:literal,)*) => {$(
+        mod $function {
             use allotment_tests::backing::Backing;
+
+            fn run(backing: Backing) {
+                if super::installed($program) {
+                    super::programs::$function(backing);
+                }
+            }
 
             #[test]
             fn on_anonymous_memory() {
-                super::programs::$program(Backing::Anonymous);
+                run(Backing::Anonymous);
             }
 
             #[test]
             fn on_a_file() {
-                super::programs::$program(Backing::File);
+                run(Backing::File);
             }
 
             #[test]
             fn on_shared_memory() {
-                super::programs::$program(Backing::SharedMemory);
+                run(Backing::SharedMemory);
             }
         }
     )*};
 }
 
 on_each_backing! {
-    python
-    python_with_its_own_allocator
-    perl
-    sqlite
-    git
-    compiler
-    shell_pipeline
-    bash
-    sort
-    threads
-    containers
-    node
-    ruby
-    tcl
+    python needs "python3",
+    python_with_its_own_allocator needs "python3",
+    perl needs "perl",
+    sqlite needs "sqlite3",
+    git needs "git",
+    compiler needs "cc",
+    shell_pipeline needs "sh",
+    bash needs "bash",
+    sort needs "sort",
+    threads needs "cc",
+    containers needs "c++",
+    node needs "node",
+    ruby needs "ruby",
+    tcl needs "tclsh",
 }
 
 mod programs {
     use super::*;
 
     pub(super) fn python(backing: Backing) {
-        if !installed("python3") {
-            return;
-        }
         preload::compare(backing, 1_000_000, |_| {
             let mut python = script("python3", "python.py");
             // Or it hides its small objects from malloc.
@@ -68,9 +70,6 @@ mod programs {
     }
 
     pub(super) fn python_with_its_own_allocator(backing: Backing) {
-        if !installed("python3") {
-            return;
-        }
         preload::compare(backing, 10_000, |_| {
             let mut python = script("python3", "python.py");
             python.env("PYTHONHASHSEED", "0");
@@ -79,10 +78,7 @@ mod programs {
     }
 
     pub(super) fn perl(backing: Backing) {
-        if !installed("perl") {
-            return;
-        }
-        preload::compare(backing, 1_000_000, |_| {
+        preload::compare(backing, 100_000, |_| {
             let mut perl = script("perl", "perl.pl");
             perl.env("PERL_HASH_SEED", "0");
             perl
@@ -90,9 +86,6 @@ mod programs {
     }
 
     pub(super) fn sqlite(backing: Backing) {
-        if !installed("sqlite3") {
-            return;
-        }
         preload::compare(backing, 10_000, |_| {
             let mut sqlite = Command::new("sqlite3");
             sqlite
@@ -104,9 +97,6 @@ mod programs {
     }
 
     pub(super) fn git(backing: Backing) {
-        if !installed("git") {
-            return;
-        }
         preload::compare(backing, 10_000, |_| script("sh", "git.sh"));
     }
 
@@ -123,9 +113,6 @@ mod programs {
     }
 
     pub(super) fn bash(backing: Backing) {
-        if !installed("bash") {
-            return;
-        }
         preload::compare(backing, 10_000, |_| script("bash", "bash.sh"));
     }
 
@@ -143,31 +130,19 @@ mod programs {
     }
 
     pub(super) fn containers(backing: Backing) {
-        if !installed("c++") {
-            return;
-        }
         let program = c_source::program("containers.cpp");
         preload::compare(backing, 100_000, |_| Command::new(&program));
     }
 
     pub(super) fn node(backing: Backing) {
-        if !installed("node") {
-            return;
-        }
         preload::compare(backing, 10_000, |_| script("node", "node.js"));
     }
 
     pub(super) fn ruby(backing: Backing) {
-        if !installed("ruby") {
-            return;
-        }
         preload::compare(backing, 100_000, |_| script("ruby", "ruby.rb"));
     }
 
     pub(super) fn tcl(backing: Backing) {
-        if !installed("tclsh") {
-            return;
-        }
         preload::compare(backing, 1_000, |_| script("tclsh", "tcl.tcl"));
     }
 }

@@ -15,7 +15,7 @@ use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
 use super::block::{self, MIN_BLOCK};
-use super::class::bin_of;
+use super::class::{bin_of, floor_of};
 use crate::region::{GRANULE, Memory, Region, WORD};
 
 /// First eight bytes of every region that holds a heap.
@@ -47,11 +47,13 @@ const_assert_eq!(offset_of!(Prefix, origin), 12);
 /// The words at the origin. Offsets and sizes are bytes; offsets count from the origin.
 #[repr(C)]
 pub(crate) struct Control {
-    /// Equal to `end` as long as the lists cover every block that the first region can hold, else
-    /// 0. What the fast paths compare with.
+    /// Equal to `end` as long as there is one region and each of its blocks has a list of its own
+    /// size, else 0. What the fast paths compare with.
     pub(crate) reach: Cell<usize>,
     /// Offset of the end mark: the first region's blocks lie in `first..end`.
     pub(crate) end: Cell<usize>,
+    /// The largest size that belongs to a list up to `last_bin`; 0 if `reach` is 0.
+    pub(crate) listed: Cell<usize>,
     /// The highest list's number. It takes all blocks that would belong beyond it, too.
     pub(crate) last_bin: Cell<usize>,
     /// Everything from here to `end`, but for the last free block's footer, was never written
@@ -81,19 +83,27 @@ pub(crate) struct Control {
     pub(crate) created_at: Cell<usize>,
 }
 
-const CONTROL_WORDS: usize = 17;
+const CONTROL_WORDS: usize = 18;
 const_assert_eq!(size_of::<Control>(), CONTROL_WORDS * WORD);
 const_assert_eq!(align_of::<Control>(), WORD);
 const_assert_eq!(offset_of!(Control, reach), 0);
-const_assert_eq!(offset_of!(Control, first), 11 * WORD);
-const_assert_eq!(offset_of!(Control, created_at), 16 * WORD);
+const_assert_eq!(offset_of!(Control, first), 12 * WORD);
+const_assert_eq!(offset_of!(Control, created_at), 17 * WORD);
 
 impl Control {
     /// Moves the first region's end. `last_bin` and `first` have been set.
     pub(crate) fn set_end(&self, end: usize) {
         self.end.set(end);
-        let covered = bin_of(end - self.first.get()) <= self.last_bin.get();
-        self.reach.set(if covered { end } else { 0 });
+        self.set_reach();
+    }
+
+    /// Opens or closes the fast paths, after a change of the regions.
+    pub(crate) fn set_reach(&self) {
+        let largest = self.end.get() - self.first.get();
+        let near = self.regions.get() == 0 && bin_of(largest) <= self.last_bin.get();
+        self.reach.set(if near { self.end.get() } else { 0 });
+        let listed = floor_of(self.last_bin.get() + 1) - GRANULE;
+        self.listed.set(if near { listed } else { 0 });
     }
 }
 
@@ -106,11 +116,17 @@ pub(crate) const fn bitmap(word: usize) -> usize {
     (!word).wrapping_mul(WORD)
 }
 
+/// Offset, in words, of the bitmap word that has the bit of list `bin`: the same place as
+/// `bitmap(bin / BITS)`, in the form that needs the fewest instructions.
+#[inline(always)]
+pub(crate) const fn bitmap_index(bin: usize) -> isize {
+    !(bin as isize) >> BITS.ilog2()
+}
+
 /// Offset of the bitmap word that has the bit of list `bin`.
 #[inline(always)]
 pub(crate) const fn bitmap_of(bin: usize) -> usize {
-    // The same as `bitmap(bin / BITS)`, in the form that needs the fewest instructions.
-    ((!bin as isize) >> BITS.ilog2()).wrapping_mul(WORD as isize) as usize
+    bitmap_index(bin).wrapping_mul(WORD as isize) as usize
 }
 
 /// Offset of the head of list `bin`.
@@ -227,7 +243,7 @@ mod tests {
             assert!(cost(4096) <= 512, "{}", cost(4096));
             assert!(cost(1024) <= 384, "{}", cost(1024));
         } else {
-            assert_eq!((cost(4096), cost(1024)), (1216, 704));
+            assert_eq!((cost(4096), cost(1024)), (1232, 720));
         }
     }
 

@@ -21,22 +21,16 @@
 //! must point back.
 
 use super::Tlsf;
-use super::block::{self, MIN_BLOCK, back, footer, header, next};
-use super::class::bin_of;
-use super::control::{BITS, bitmap, head};
+use super::block::{self, MIN_BLOCK, SIZE_MASK, back, footer, header, next};
+use super::control::{BITS, bitmap, bitmap_index, bitmap_of, head};
 use super::refusal::Refusal;
+use super::regions::Scope;
 use crate::region::WORD;
 
 /// How many blocks of one list are looked at.
-pub(crate) const LOOK: usize = 8;
+pub(crate) const LOOK: usize = 4;
 
-impl Tlsf {
-    /// The list for a free block of `size` bytes.
-    #[inline(always)]
-    pub(crate) fn list_for(self, size: usize) -> usize {
-        bin_of(size).min(self.control().last_bin.get())
-    }
-
+impl<S: Scope> Tlsf<S> {
     /// First block of a list, 0 if it is empty. It is not checked yet.
     #[inline(always)]
     pub(crate) fn first_of(self, bin: usize) -> usize {
@@ -49,89 +43,94 @@ impl Tlsf {
     /// free block's header, or what it says leaves the region.
     #[inline(always)]
     pub(crate) fn free_size(self, block: usize) -> usize {
-        let Some(bounds) = self.bounds_of(block) else { return 0 };
-        // SAFETY: a region has a word before each place where a block may begin.
-        let size = block::free(unsafe { self.memory.read_any(header(block)) });
-        if size.wrapping_sub(MIN_BLOCK) <= bounds.room(block).wrapping_sub(MIN_BLOCK) { size } else { 0 }
+        match self.claimed_size(block) {
+            Ok(size) if size >= MIN_BLOCK && size & !SIZE_MASK == 0 => size,
+            _ => 0,
+        }
     }
 
     /// Finds a free block of at least `need` bytes.
     #[inline(always)]
     pub(crate) fn find(self, need: usize) -> Result<Found, Refusal> {
+        if !S::THOROUGH && need > self.control().listed.get() {
+            return Err(Refusal::NoMemory);
+        }
         let bin = self.list_for(need);
         let first = self.first_of(bin);
         if first != 0 {
-            let size = self.free_size(first);
+            let size = self.claimed_size(first)?;
             if size >= need {
-                return Ok(Found { block: first, size });
-            }
-            if size == 0 {
-                return Err(Refusal::corrupt(first));
+                return Ok(Found { block: first, size, list: Some(bin) });
             }
         }
         if let Some(bin) = self.list_above(bin) {
             let first = self.first_of(bin);
-            let size = self.free_size(first);
+            let size = self.claimed_size(first)?;
             if size < need {
                 return Err(Refusal::corrupt(first));
             }
-            return Ok(Found { block: first, size });
+            return Ok(Found { block: first, size, list: Some(bin) });
         }
-        self.find_in_list(first, |_, size| size >= need)
+        if S::THOROUGH {
+            self.thorough().find_in_list(first, |_, size| size >= need)
+        } else {
+            Err(Refusal::NoMemory)
+        }
+    }
+
+    /// What the header at `block` says of a free block's size, if that ends in the region.
+    #[inline(always)]
+    pub(crate) fn claimed_size(self, block: usize) -> Result<usize, Refusal> {
+        let Some(bounds) = self.bounds_of(block) else { return Err(Refusal::corrupt(block)) };
+        // SAFETY: a region has a word before each place where a block may begin.
+        let size = block::free(unsafe { self.memory.read_any(header(block)) });
+        if size <= bounds.room(block) { Ok(size) } else { Err(Refusal::corrupt(block)) }
     }
 
     /// The lowest non-empty list above `bin`.
     #[inline(always)]
     pub(crate) fn list_above(self, bin: usize) -> Option<usize> {
-        let mut word = (bin + 1) / BITS;
-        // SAFETY: a list up to `last_bin` is given, so its own word or the one after lies in the
-        // header; the mark in the header's last bitmap word ends the loop there.
-        let mut bits = unsafe { self.memory.read(bitmap(word)) } & (!0 << ((bin + 1) % BITS));
+        let bin = bin + 1;
+        let mut index = bitmap_index(bin);
+        let word = |index: isize| {
+            let offset = index.wrapping_mul(WORD as isize) as usize;
+            // SAFETY: a list up to `last_bin` is given, so its own word or the one after lies in
+            // the header; the mark in the header's last bitmap word ends the search there.
+            unsafe { self.memory.read(offset) }
+        };
+        let mut bits = word(index) & (!0 << (bin % BITS));
         while bits == 0 {
-            word += 1;
-            // SAFETY: as above.
-            bits = unsafe { self.memory.read(bitmap(word)) };
+            index -= 1;
+            bits = word(index);
         }
-        let found = word * BITS + bits.trailing_zeros() as usize;
+        let found = !index as usize * BITS + bits.trailing_zeros() as usize;
         (found <= self.control().last_bin.get()).then_some(found)
     }
 
-    /// The highest non-empty list.
-    pub(crate) fn list_highest(self) -> Option<usize> {
-        for word in (0..=self.control().last_bin.get() / BITS).rev() {
-            // SAFETY: words up to that of `last_bin` lie in the header.
-            let bits = unsafe { self.memory.read(bitmap(word)) };
-            if bits != 0 {
-                return Some(word * BITS + bits.ilog2() as usize);
-            }
-        }
-        None
-    }
-
-    /// The first of at most [`LOOK`] blocks of a list, from `first` on, that `fits`.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn find_in_list(
-        self,
-        first: usize,
-        fits: impl Fn(usize, usize) -> bool,
-    ) -> Result<Found, Refusal> {
-        let mut block = first;
-        for _ in 0..LOOK {
-            if block == 0 {
-                break;
-            }
-            let size = self.free_size(block);
-            if size == 0 {
+    /// Takes a found block out of its list. Nothing is changed if its links are not in order.
+    #[inline(always)]
+    pub(crate) fn take_out(self, found: Found) -> Result<(), Refusal> {
+        let Found { block, list: Some(bin), .. } = found else { return self.unlink(found.block) };
+        let memory = self.memory;
+        // SAFETY: the block is the first of a list, and its header was read: both links lie in
+        // the region. The block after it is touched only if it is at a block's place.
+        unsafe {
+            let after = memory.read(next(block));
+            if memory.read(back(block)) != bin {
                 return Err(Refusal::corrupt(block));
             }
-            if fits(block, size) {
-                return Ok(Found { block, size });
+            if after == 0 {
+                memory.write(head(bin), 0);
+                self.mark_empty(bin);
+            } else {
+                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                    return Err(Refusal::corrupt(block));
+                }
+                memory.write(head(bin), after);
+                memory.write(back(after), bin);
             }
-            // SAFETY: `free_size` found a free block, whose links lie in the region.
-            block = unsafe { self.memory.read(next(block)) };
         }
-        Err(Refusal::NoMemory)
+        Ok(())
     }
 
     /// Takes a free block out of its list. Nothing is changed if its links are not in order.
@@ -207,16 +206,56 @@ impl Tlsf {
 
     #[inline(always)]
     fn mark_filled(self, bin: usize) {
-        let word = bitmap(bin / BITS);
+        let word = bitmap_of(bin);
         // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
         unsafe { self.memory.write(word, self.memory.read(word) | 1 << (bin % BITS)) }
     }
 
     #[inline(always)]
     fn mark_empty(self, bin: usize) {
-        let word = bitmap(bin / BITS);
+        let word = bitmap_of(bin);
         // SAFETY: as in `mark_filled`.
         unsafe { self.memory.write(word, self.memory.read(word) & !(1 << (bin % BITS))) }
+    }
+}
+
+impl Tlsf {
+    /// The highest non-empty list.
+    pub(crate) fn list_highest(self) -> Option<usize> {
+        for word in (0..=self.control().last_bin.get() / BITS).rev() {
+            // SAFETY: words up to that of `last_bin` lie in the header.
+            let bits = unsafe { self.memory.read(bitmap(word)) };
+            if bits != 0 {
+                return Some(word * BITS + bits.ilog2() as usize);
+            }
+        }
+        None
+    }
+
+    /// The first of at most [`LOOK`] blocks of a list, from `first` on, that `fits`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn find_in_list(
+        self,
+        first: usize,
+        fits: impl Fn(usize, usize) -> bool,
+    ) -> Result<Found, Refusal> {
+        let mut block = first;
+        for _ in 0..LOOK {
+            if block == 0 {
+                break;
+            }
+            let size = self.free_size(block);
+            if size == 0 {
+                return Err(Refusal::corrupt(block));
+            }
+            if fits(block, size) {
+                return Ok(Found { block, size, list: None });
+            }
+            // SAFETY: `free_size` found a free block, whose links lie in the region.
+            block = unsafe { self.memory.read(next(block)) };
+        }
+        Err(Refusal::NoMemory)
     }
 
     /// Forgets all lists.
@@ -260,4 +299,6 @@ impl Tlsf {
 pub(crate) struct Found {
     pub(crate) block: usize,
     pub(crate) size: usize,
+    /// The list that it is the first block of, if it is known to be.
+    pub(crate) list: Option<usize>,
 }

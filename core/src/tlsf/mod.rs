@@ -34,6 +34,7 @@ pub(crate) mod regions;
 pub(crate) mod resize;
 pub(crate) mod walk;
 
+use core::marker::PhantomData;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::fault::FaultKind;
@@ -42,15 +43,16 @@ use block::{MIN_BLOCK, PREV_FREE, SIZE_MASK, footer, header};
 use control::Control;
 use index::Found;
 use refusal::Refusal;
-use regions::Bounds;
+use regions::{Bounds, Everywhere, Near, Scope};
 
 /// A heap in memory: the offset-addressed words, and the operations on them.
 ///
 /// Whoever holds one keeps two promises on which the `unsafe` blocks of this module rest: the
 /// header that [`control::write_header`] wrote is still mapped, and one operation runs at a time.
 #[derive(Clone, Copy)]
-pub(crate) struct Tlsf {
+pub(crate) struct Tlsf<S = Everywhere> {
     pub(crate) memory: Memory,
+    scope: PhantomData<S>,
 }
 
 /// A used block whose header was checked.
@@ -62,10 +64,28 @@ pub(crate) struct Used {
     pub(crate) bounds: Bounds,
 }
 
+/// Where [`Tlsf::release`] met a neighbour that is damaged or out of scope.
+#[derive(Clone, Copy)]
+pub(crate) enum Stuck {
+    /// Nothing was changed.
+    AtNext,
+    /// The next block was taken out of its list, or marked as following a free block.
+    AtPrevious,
+}
+
 impl Used {
     #[inline(always)]
     pub(crate) fn size(self) -> usize {
         self.decoded & SIZE_MASK
+    }
+
+    /// Whether this can be the block that a request of `payload` bytes was served with: what is
+    /// left after rounding is never enough for a block.
+    #[inline(always)]
+    pub(crate) fn served(self, payload: Option<usize>) -> bool {
+        let Some(payload) = payload else { return true };
+        let least = (payload + WORD + GRANULE - 1) & SIZE_MASK;
+        self.size().wrapping_sub(least) <= MIN_BLOCK
     }
 
     /// Offset of the block that follows.
@@ -81,6 +101,24 @@ impl Used {
 }
 
 impl Tlsf {
+    pub(crate) fn new(memory: Memory) -> Tlsf {
+        Tlsf { memory, scope: PhantomData }
+    }
+
+    /// The same heap, for the fast paths.
+    #[inline(always)]
+    pub(crate) fn near(self) -> Tlsf<Near> {
+        Tlsf { memory: self.memory, scope: PhantomData }
+    }
+}
+
+impl<S: Scope> Tlsf<S> {
+    /// The same heap, with all its regions.
+    #[inline(always)]
+    pub(crate) fn thorough(self) -> Tlsf {
+        Tlsf::new(self.memory)
+    }
+
     #[inline(always)]
     pub(crate) fn control<'a>(self) -> &'a Control {
         // SAFETY: the control words stand at the origin for as long as the heap exists (promise
@@ -103,60 +141,25 @@ impl Tlsf {
     /// Checks that a used block begins at `block`.
     #[inline(always)]
     pub(crate) fn used(self, block: usize) -> Result<Used, Refusal> {
-        let first = self.first_bounds();
-        let bounds = if first.hold(block) {
-            first
-        } else {
-            match self.bounds_of(block) {
-                Some(bounds) => bounds,
-                None => return Err(self.classify(block)),
-            }
-        };
+        let Some(bounds) = self.bounds_of(block) else { return Err(self.misuse(block)) };
         // SAFETY: a region has a word before each place where a block may begin. It may be
         // misaligned, as `block` comes from outside.
         let decoded = unsafe { self.memory.read_any(header(block)) } ^ self.key();
         let used = Used { block, decoded, bounds };
-        if used.size() > bounds.room(block) {
-            return Err(self.classify(block));
+        if used.size() == 0 || used.size() > bounds.room(block) {
+            return Err(self.misuse(block));
         }
         Ok(used)
     }
 
-    /// Says what is wrong with a pointer that [`Tlsf::used`] refuses.
-    #[cold]
-    #[inline(never)]
-    fn classify(self, block: usize) -> Refusal {
-        let kind = if self.memory.address_of(block) % GRANULE != 0 {
-            FaultKind::Misaligned
-        } else if !self.is_place(block) {
-            FaultKind::OutsideRegion
-        } else if self.free_size(block) >= GRANULE {
-            FaultKind::AlreadyFree
-        } else {
-            FaultKind::NotABlock
-        };
-        Refusal::Fault(kind, block)
-    }
-
-    /// Takes back a used block.
     #[inline(always)]
-    pub(crate) fn free(self, block: usize) -> Result<(), Refusal> {
-        self.free_checked(self.used(block)?)
-    }
-
-    /// Takes back a used block that was checked.
-    #[inline(always)]
-    pub(crate) fn free_checked(self, used: Used) -> Result<(), Refusal> {
-        self.release(used)?;
-        let control = self.control();
-        control.used.set(control.used.get().wrapping_sub(used.size()));
-        control.deallocations.set(control.deallocations.get() + 1);
-        Ok(())
+    fn misuse(self, block: usize) -> Refusal {
+        if S::THOROUGH { self.thorough().classify(block) } else { Refusal::NoMemory }
     }
 
     /// Makes a used block free and joins it with its free neighbours.
     #[inline(always)]
-    pub(crate) fn release(self, used: Used) -> Result<(), Refusal> {
+    pub(crate) fn release(self, used: Used) -> Result<(), Stuck> {
         let memory = self.memory;
         let mut block = used.block;
         let mut size = used.size();
@@ -167,48 +170,34 @@ impl Tlsf {
         unsafe {
             let word = memory.read_any(header(following));
             if block::is_free(word) {
-                let joined = size.wrapping_add(block::free(word));
-                if joined > used.bounds.room(block) {
-                    return Err(Refusal::corrupt(following));
+                size = size.wrapping_add(block::free(word));
+                if size > used.bounds.room(block) || self.unlink(following).is_err() {
+                    return Err(Stuck::AtNext);
                 }
-                self.unlink(following)?;
-                size = joined;
+            } else {
+                memory.write(header(following), word | PREV_FREE);
             }
             if used.follows_free() {
                 // Header and footer of a free block are the same word: minus its size.
-                let word_before = memory.read(footer(block));
-                let before = block.wrapping_add(word_before);
-                let distance = block.wrapping_sub(used.bounds.low);
-                if before.wrapping_sub(used.bounds.low) >= distance
-                    || memory.read_any(header(before)) != word_before
+                let word = memory.read(footer(block));
+                let before = block.wrapping_add(word);
+                let low = used.bounds.low;
+                if before.wrapping_sub(low) >= block.wrapping_sub(low)
+                    || memory.read_any(header(before)) != word
                     || self.unlink(before).is_err()
                 {
-                    return Err(self.undo_join(used, word, block));
+                    return Err(Stuck::AtPrevious);
                 }
                 // The own header goes out of use, but stays a link of the chain until the joined
                 // block's header covers it.
                 memory.write(header(block), block::free(size));
                 compiler_fence(Ordering::Release);
-                size = size.wrapping_sub(word_before);
+                size = size.wrapping_sub(word);
                 block = before;
-            }
-            if !block::is_free(word) {
-                memory.write(header(following), word | PREV_FREE);
             }
             self.insert(block, size);
         }
         Ok(())
-    }
-
-    /// Puts the next block back into a list when the block before turns out to be damaged.
-    #[cold]
-    #[inline(never)]
-    fn undo_join(self, used: Used, next_word: usize, block: usize) -> Refusal {
-        if block::is_free(next_word) {
-            // SAFETY: this very block was taken out of its list just before.
-            unsafe { self.insert(used.following(), block::free(next_word)) }
-        }
-        Refusal::corrupt(block)
     }
 
     /// Hands out a block of at least `need` bytes, which is a block size.
@@ -228,8 +217,8 @@ impl Tlsf {
     ///     else any block of need + align + GRANULE bytes: fits wherever it lies
     ///     else the first of LOOK blocks that fits, from a few lists up from bin_of(need)
     /// ```
-    #[inline(never)]
-    pub(crate) fn allocate_aligned(self, need: usize, align: usize) -> Result<usize, Refusal> {
+    #[inline(always)]
+    fn allocate_aligned_in_scope(self, need: usize, align: usize) -> Result<usize, Refusal> {
         let fits = |block: usize, size: usize| {
             size >= need && self.pad_for(block, align) <= size - need
         };
@@ -266,6 +255,9 @@ impl Tlsf {
         align: usize,
         fits: impl Fn(usize, usize) -> bool + Copy,
     ) -> Result<Found, Refusal> {
+        if !S::THOROUGH && need > self.control().listed.get() {
+            return Err(Refusal::NoMemory);
+        }
         let bin = self.list_for(need);
         let first = self.first_of(bin);
         if first != 0 {
@@ -274,7 +266,7 @@ impl Tlsf {
                 return Err(Refusal::corrupt(first));
             }
             if fits(first, size) {
-                return Ok(Found { block: first, size });
+                return Ok(Found { block: first, size, list: Some(bin) });
             }
         }
         if let Some(room) = need.checked_add(align + GRANULE) {
@@ -283,37 +275,11 @@ impl Tlsf {
                 found => return found,
             }
         }
-        self.find_aligned_by_luck(bin, fits)
-    }
-
-    /// Near the end of memory: some block that is not certain to fit may do so as it lies.
-    #[cold]
-    #[inline(never)]
-    fn find_aligned_by_luck(
-        self,
-        bin: usize,
-        fits: impl Fn(usize, usize) -> bool + Copy,
-    ) -> Result<Found, Refusal> {
-        let mut bin = Some(bin);
-        for _ in 0..index::LOOK {
-            let Some(list) = bin else { break };
-            match self.find_in_list(self.first_of(list), fits) {
-                Err(Refusal::NoMemory) => bin = self.list_above(list),
-                found => return found,
-            }
+        if S::THOROUGH {
+            self.thorough().find_aligned_by_luck(bin, fits)
+        } else {
+            Err(Refusal::NoMemory)
         }
-        Err(Refusal::NoMemory)
-    }
-
-    /// Takes a found block out of its list and checks what follows it.
-    #[inline(always)]
-    fn take_out(self, found: Found) -> Result<(), Refusal> {
-        // SAFETY: `find` read the block's header and found its end in the region.
-        let word = unsafe { self.memory.read_any(footer(found.block.wrapping_add(found.size))) };
-        if word != block::free(found.size) {
-            return Err(Refusal::corrupt(found.block));
-        }
-        self.unlink(found.block)
     }
 
     /// Makes a block of `need` bytes at the start of `size` bytes that are in no list, and files
@@ -356,6 +322,146 @@ impl Tlsf {
             control.fresh.set(written);
         }
     }
+}
+
+impl Tlsf {
+    /// Hands out a block of at least `need` bytes, which is a block size.
+    #[inline(always)]
+    pub(crate) fn allocate_anywhere(self, need: usize) -> Result<usize, Refusal> {
+        self.near().allocate(need).or_else(|_| self.allocate_thoroughly(need))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_thoroughly(self, need: usize) -> Result<usize, Refusal> {
+        self.allocate(need)
+    }
+
+    /// Hands out a block of at least `need` bytes whose address is a multiple of `align`, a power
+    /// of two larger than a granule.
+    #[inline(never)]
+    pub(crate) fn allocate_aligned(self, need: usize, align: usize) -> Result<usize, Refusal> {
+        let near = self.near().allocate_aligned_in_scope(need, align);
+        near.or_else(|_| self.allocate_aligned_thoroughly(need, align))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_aligned_thoroughly(self, need: usize, align: usize) -> Result<usize, Refusal> {
+        self.allocate_aligned_in_scope(need, align)
+    }
+
+    /// Takes back a used block, which was given out for `payload` bytes if that is known.
+    #[inline(always)]
+    pub(crate) fn free(self, block: usize, payload: Option<usize>) -> Result<(), Refusal> {
+        self.free_near(block, payload).or_else(|stuck| self.free_thoroughly(block, payload, stuck))
+    }
+
+    /// The fast path of [`Tlsf::free`]. If it gets stuck, [`Tlsf::free_thoroughly`] goes on.
+    #[inline(always)]
+    pub(crate) fn free_near(self, block: usize, payload: Option<usize>) -> Result<(), Stuck> {
+        let near = self.near();
+        let used = near.used(block).map_err(|_| Stuck::AtNext)?;
+        if !used.served(payload) {
+            return Err(Stuck::AtNext);
+        }
+        near.release(used)?;
+        self.count_free(used.size());
+        Ok(())
+    }
+
+    /// Takes back a block where the fast path got stuck.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn free_thoroughly(
+        self,
+        block: usize,
+        payload: Option<usize>,
+        stuck: Stuck,
+    ) -> Result<(), Refusal> {
+        let used = self.used(block)?;
+        if let Stuck::AtPrevious = stuck {
+            self.undo_join(used);
+        }
+        if !used.served(payload) {
+            return Err(Refusal::Fault(FaultKind::SizeMismatch, block));
+        }
+        self.release_or_undo(used)?;
+        self.count_free(used.size());
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn count_free(self, size: usize) {
+        let control = self.control();
+        control.used.set(control.used.get().wrapping_sub(size));
+        control.deallocations.set(control.deallocations.get().wrapping_add(1));
+    }
+
+    /// [`Tlsf::release`], changing nothing if a neighbour is damaged.
+    pub(crate) fn release_or_undo(self, used: Used) -> Result<(), Refusal> {
+        self.release(used).map_err(|stuck| match stuck {
+            Stuck::AtNext => Refusal::corrupt(used.following()),
+            Stuck::AtPrevious => {
+                self.undo_join(used);
+                Refusal::corrupt(used.block)
+            }
+        })
+    }
+
+    /// Takes back what [`Tlsf::release`] did about the next block before it was stuck at the one
+    /// before.
+    fn undo_join(self, used: Used) {
+        let following = used.following();
+        // SAFETY: the block was checked, so a header or the end mark lies behind it; if that is
+        // free, it was just taken out of its list.
+        unsafe {
+            let word = self.memory.read(header(following));
+            if block::is_free(word) {
+                self.insert(following, block::free(word));
+            } else {
+                self.memory.write(header(following), word & !PREV_FREE);
+            }
+        }
+    }
+
+    /// Says what is wrong with a pointer that [`Tlsf::used`] refuses.
+    #[cold]
+    #[inline(never)]
+    fn classify(self, block: usize) -> Refusal {
+        let kind = if self.memory.address_of(block) % GRANULE != 0 {
+            FaultKind::Misaligned
+        } else if !self.is_place(block) {
+            FaultKind::OutsideRegion
+        } else if self.free_size(block) >= GRANULE {
+            FaultKind::AlreadyFree
+        } else {
+            FaultKind::NotABlock
+        };
+        Refusal::Fault(kind, block)
+    }
+
+    /// Near the end of memory: some block that is not certain to fit may do so as it lies. Looks
+    /// at the first block of each of the next few lists, and then down the request's own list.
+    #[cold]
+    #[inline(never)]
+    fn find_aligned_by_luck(
+        self,
+        bin: usize,
+        fits: impl Fn(usize, usize) -> bool + Copy,
+    ) -> Result<Found, Refusal> {
+        let mut above = bin;
+        for _ in 0..index::LOOK {
+            let Some(list) = self.list_above(above) else { break };
+            let first = self.first_of(list);
+            let size = self.claimed_size(first)?;
+            if fits(first, size) {
+                return Ok(Found { block: first, size, list: Some(list) });
+            }
+            above = list;
+        }
+        self.find_in_list(self.first_of(bin), fits)
+    }
 
     /// The usable bytes of a used block.
     pub(crate) fn usable(self, block: usize) -> Result<usize, Refusal> {
@@ -391,10 +497,10 @@ impl Tlsf {
                 compiler_fence(Ordering::Release);
                 let mark = memory.read(header(end)) ^ self.key();
                 memory.write(header(end), self.used_word(size) | mark & PREV_FREE);
-                control.end.set(new_end);
+                control.set_end(new_end);
                 let bounds = self.first_bounds();
                 let block = Used { block: end, decoded: size | mark & PREV_FREE, bounds };
-                if self.release(block).is_err() {
+                if self.release_or_undo(block).is_err() {
                     // The last free block is damaged. The new bytes stay a used block.
                     control.used.set(control.used.get() + size);
                 } else if mark & PREV_FREE != 0 && control.fresh.get() <= end {

@@ -7,6 +7,7 @@ use static_assertions::const_assert_eq;
 
 use super::Tlsf;
 use super::block::{self, KEY, MIN_BLOCK, header};
+use super::class::bin_of;
 use crate::region::{GRANULE, Region, WORD};
 
 /// How many regions may be added to a heap.
@@ -78,26 +79,71 @@ impl Descriptor {
     }
 }
 
-impl Tlsf {
+/// Which regions an operation can deal with.
+///
+/// Each operation exists twice, from the same source. [`Near`] knows the first region only: it
+/// calls nothing, and when it meets anything else, be it another region, an empty list or a
+/// damage, it stops before it has changed anything. Then [`Everywhere`] does the work, or says
+/// what is wrong.
+pub(crate) trait Scope: Copy {
+    /// Whether regions other than the first are looked at, and lists searched.
+    const THOROUGH: bool;
+}
+
+/// The first region, while there is no other and the lists cover it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near;
+
+/// All regions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Everywhere;
+
+impl Scope for Near {
+    const THOROUGH: bool = false;
+}
+
+impl Scope for Everywhere {
+    const THOROUGH: bool = true;
+}
+
+impl<S: Scope> Tlsf<S> {
     /// Where blocks of the first region may lie.
     #[inline(always)]
     pub(crate) fn first_bounds(self) -> Bounds {
-        Bounds { low: 0, len: self.control().end.get() }
+        let control = self.control();
+        let end = if S::THOROUGH { &control.end } else { &control.reach };
+        Bounds { low: 0, len: end.get() }
     }
 
     /// Bounds of the region in which a block may begin at `place`.
     #[inline(always)]
     pub(crate) fn bounds_of(self, place: usize) -> Option<Bounds> {
         let first = self.first_bounds();
-        if first.hold(place) { Some(first) } else { self.added_bounds_of(place) }
+        if first.hold(place) {
+            Some(first)
+        } else if S::THOROUGH {
+            self.thorough().added_bounds_of(place)
+        } else {
+            None
+        }
     }
 
     /// Whether a block may begin at `place`.
     #[inline(always)]
     pub(crate) fn is_place(self, place: usize) -> bool {
-        self.first_bounds().hold(place) || self.added_bounds_of(place).is_some()
+        self.bounds_of(place).is_some()
     }
 
+    /// The list for a free block of `size` bytes.
+    #[inline(always)]
+    pub(crate) fn list_for(self, size: usize) -> usize {
+        // What the first region can hold has a list of its own when `reach` is not 0.
+        let bin = bin_of(size);
+        if S::THOROUGH { bin.min(self.control().last_bin.get()) } else { bin }
+    }
+}
+
+impl Tlsf {
     #[cold]
     #[inline(never)]
     fn added_bounds_of(self, place: usize) -> Option<Bounds> {
@@ -169,6 +215,7 @@ impl Tlsf {
             self.insert(block, size);
         }
         control.regions.set(at);
+        control.set_reach();
         control.block_bytes.set(control.block_bytes.get() + size);
         control.region_bytes.set(control.region_bytes.get() + given.1);
         true
@@ -190,6 +237,7 @@ impl Tlsf {
             // SAFETY: `before` is the place of a descriptor that was just read.
             unsafe { self.write_descriptor(before, d) }
         }
+        control.set_reach();
         control.block_bytes.set(control.block_bytes.get() - size);
         control.region_bytes.set(control.region_bytes.get() - descriptor.given_len);
         true

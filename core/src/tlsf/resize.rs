@@ -21,7 +21,7 @@ impl Tlsf {
             return Ok(false);
         }
         let joined = size.wrapping_add(block::free(word));
-        if !used.bounds.reach(used.block.wrapping_add(joined)) {
+        if joined > used.bounds.room(used.block) {
             return Err(Refusal::corrupt(following));
         }
         if joined < need {
@@ -73,14 +73,19 @@ impl Tlsf {
         let tail = used.block.wrapping_add(need);
         // The tail becomes a used block of its own, and is released like any other.
         // SAFETY: the tail's header lies inside the block, which is at least `MIN_BLOCK` longer.
-        unsafe {
+        let payload_word = unsafe {
+            let word = self.memory.read(header(tail));
             self.memory.write(header(tail), self.used_word(rest));
             compiler_fence(Ordering::Release);
             self.memory.write(header(used.block), self.used_word(used.decoded - rest));
-        }
-        if let Err(refusal) = self.release(Used { block: tail, decoded: rest, bounds: used.bounds }) {
-            // SAFETY: as above; the header gets its old value back.
-            unsafe { self.memory.write(header(used.block), self.used_word(used.decoded)) }
+            word
+        };
+        if let Err(refusal) = self.release_or_undo(Used { block: tail, decoded: rest, bounds: used.bounds }) {
+            // SAFETY: as above; the header and the payload get their old values back.
+            unsafe {
+                self.memory.write(header(used.block), self.used_word(used.decoded));
+                self.memory.write(header(tail), payload_word);
+            }
             return Err(refusal);
         }
         let control = self.control();
@@ -121,7 +126,7 @@ impl Tlsf {
         let with_next = size < need;
         if with_next {
             let joined = size.wrapping_add(next_size);
-            if !used.bounds.reach(before.wrapping_add(joined)) {
+            if joined > used.bounds.room(before) {
                 return Err(Refusal::corrupt(used.following()));
             }
             if joined < need {

@@ -571,7 +571,7 @@ impl ShadowedHeap {
         self.check();
         self.shadow.check_contents();
         while !self.live().is_empty() {
-            self.free(self.live().len() / 2, self.live().len() % 2 == 0);
+            self.free(self.live().len() / 2, self.live().len().is_multiple_of(2));
         }
         self.assert_untouched();
         let stats = self.heap.stats();

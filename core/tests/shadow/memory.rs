@@ -113,8 +113,10 @@ unsafe fn soil(start: *mut u8, len: usize, dirt: Dirt) {
                 let mixed = (seed ^ index as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
                 mixed ^ (mixed >> 32)
             }
-            Dirt::Addresses if index % 2 == 0 => start as u64 + (index as u64 * 40) % len as u64,
-            Dirt::Addresses => (index as u64 * 16) % len as u64 | (index as u64 & 3),
+            Dirt::Addresses if index.is_multiple_of(2) => {
+                start as u64 + (index as u64 * 40) % len as u64
+            }
+            Dirt::Addresses => ((index as u64 * 16) % len as u64) | (index as u64 & 3),
         }
     };
     // A page is made word by word and then copied, which keeps large regions quick.

@@ -132,6 +132,7 @@ pub(crate) extern "C" fn parent() {
     let interrupted = slot.interrupted.load(Ordering::Relaxed);
     let lock = arena.pool().lock_raw();
     let kept = slot.frozen.load(Ordering::Relaxed) && lock.keep_frozen();
+    if !kept { message::line(format_args!("DEBUG not kept")); }
     if !kept && !interrupted {
         lock.lock();
     }
