@@ -12,7 +12,11 @@ use crate::peer::Peer;
 /// # Safety
 /// As for [`Peer::allocate`]; `align` is a power of two, and `size` rounded up to it does not exceed `isize::MAX`.
 #[inline(never)]
-pub unsafe extern "C" fn allocate<P: Peer>(peer: &mut P, size: usize, align: usize) -> *mut u8 {
+pub unsafe extern "C-unwind" fn allocate<P: Peer>(
+    peer: &mut P,
+    size: usize,
+    align: usize,
+) -> *mut u8 {
     // SAFETY: the caller's promise is the callee's.
     unsafe { peer.allocate(Layout::from_size_align_unchecked(size, align)) }
 }
@@ -22,7 +26,7 @@ pub unsafe extern "C" fn allocate<P: Peer>(peer: &mut P, size: usize, align: usi
 /// # Safety
 /// As for [`Peer::deallocate`].
 #[inline(never)]
-pub unsafe extern "C" fn deallocate<P: Peer>(
+pub unsafe extern "C-unwind" fn deallocate<P: Peer>(
     peer: &mut P,
     ptr: *mut u8,
     size: usize,
@@ -37,7 +41,7 @@ pub unsafe extern "C" fn deallocate<P: Peer>(
 /// # Safety
 /// As for [`Peer::reallocate`].
 #[inline(never)]
-pub unsafe extern "C" fn reallocate<P: Peer>(
+pub unsafe extern "C-unwind" fn reallocate<P: Peer>(
     peer: &mut P,
     ptr: *mut u8,
     size: usize,

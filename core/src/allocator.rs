@@ -26,14 +26,18 @@ unsafe fn resize(
 ) -> Result<NonNull<[u8]>, AllocError> {
     if new.align() <= old.align() {
         // SAFETY: `ptr` was allocated with `old`; the stricter alignment is kept.
-        return slice(unsafe { allocator.realloc(ptr.as_ptr(), old, new.size()) }, new.size());
+        return slice(
+            unsafe { allocator.realloc(ptr.as_ptr(), old, new.size()) },
+            new.size(),
+        );
     }
     // SAFETY: the allocators here take sizes of 0, too.
     let moved = unsafe { allocator.alloc(new) };
     let result = slice(moved, new.size())?;
     // SAFETY: both blocks hold that many bytes and are distinct; the old one is given up.
     unsafe {
-        ptr.as_ptr().copy_to_nonoverlapping(moved, old.size().min(new.size()));
+        ptr.as_ptr()
+            .copy_to_nonoverlapping(moved, old.size().min(new.size()));
         allocator.dealloc(ptr.as_ptr(), old);
     }
     Ok(result)

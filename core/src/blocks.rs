@@ -30,7 +30,12 @@ pub struct Blocks<'h> {
 
 impl Blocks<'_> {
     pub(crate) fn new(tlsf: Tlsf) -> Self {
-        Blocks { tlsf, chain: tlsf.chains().next(), region: 0, heap: PhantomData }
+        Blocks {
+            tlsf,
+            chain: tlsf.chains().next(),
+            region: 0,
+            heap: PhantomData,
+        }
     }
 }
 
@@ -61,6 +66,8 @@ impl FusedIterator for Blocks<'_> {}
 
 impl core::fmt::Debug for Blocks<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Blocks").field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("Blocks")
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }

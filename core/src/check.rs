@@ -163,15 +163,26 @@ fn check_lists(tlsf: Tlsf, free_blocks: usize) -> Result<(), (usize, Invariant)>
             at = unsafe { tlsf.memory.read(next(at)) };
         }
     }
-    if left == 0 { Ok(()) } else { Err((0, Invariant::List)) }
+    if left == 0 {
+        Ok(())
+    } else {
+        Err((0, Invariant::List))
+    }
 }
 
 fn check_counters(tlsf: Tlsf, report: &CheckReport) -> Result<(), Invariant> {
     let control = tlsf.control();
-    let live = control.allocations.get().wrapping_sub(control.deallocations.get());
+    let live = control
+        .allocations
+        .get()
+        .wrapping_sub(control.deallocations.get());
     let right = control.used.get() == report.used_bytes
         && control.block_bytes.get() == report.used_bytes + report.free_bytes
         && live == report.used_blocks
         && control.peak.get() >= report.used_bytes;
-    if right { Ok(()) } else { Err(Invariant::Counters) }
+    if right {
+        Ok(())
+    } else {
+        Err(Invariant::Counters)
+    }
 }

@@ -40,16 +40,25 @@ impl fmt::Display for Fault {
         let address = self.address;
         match self.kind {
             FaultKind::OutsideRegion => {
-                write!(f, "invalid pointer {address:#x}: not in any region of this heap")
+                write!(
+                    f,
+                    "invalid pointer {address:#x}: not in any region of this heap"
+                )
             }
             FaultKind::Misaligned => write!(f, "invalid pointer {address:#x}: misaligned"),
             FaultKind::NotABlock => {
-                write!(f, "invalid pointer {address:#x}: not the start of a block, or its header was overwritten")
+                write!(
+                    f,
+                    "invalid pointer {address:#x}: not the start of a block, or its header was overwritten"
+                )
             }
             FaultKind::AlreadyFree => write!(f, "double free of {address:#x}"),
             FaultKind::SizeMismatch => {
                 let size = self.detail;
-                write!(f, "size mismatch: {address:#x} was not allocated with {size} bytes")
+                write!(
+                    f,
+                    "size mismatch: {address:#x} was not allocated with {size} bytes"
+                )
             }
             FaultKind::Corrupt => write!(f, "corrupt free block at {address:#x}"),
         }

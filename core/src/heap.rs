@@ -34,7 +34,11 @@ pub struct Options {
 impl Default for Options {
     /// Memory with unknown content, no growth planned, [`panic_on_fault`].
     fn default() -> Self {
-        Options { zeroed: false, capacity: 0, on_fault: panic_on_fault }
+        Options {
+            zeroed: false,
+            capacity: 0,
+            on_fault: panic_on_fault,
+        }
     }
 }
 
@@ -146,7 +150,9 @@ pub struct Heap<'r> {
 
 impl fmt::Debug for Heap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heap").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Heap")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,27 +207,59 @@ impl<'r> Heap<'r> {
         control.block_bytes.set(geometry.end - geometry.first);
         control.region_bytes.set(len);
         control.tail.set(region.tail);
-        Ok(Heap { tlsf, on_fault: options.on_fault, region: PhantomData })
+        Ok(Heap {
+            tlsf,
+            on_fault: options.on_fault,
+            region: PhantomData,
+        })
     }
 
     /// Allocates a block. `None` if no free block is large enough. A size of 0 gives a block of
     /// its own. O(1).
     #[inline]
     pub fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        if layout.align() <= GRANULE {
-            let need = block::size_for(layout.size());
-            if let Ok(block) = self.tlsf.near().allocate(need) {
-                // SAFETY: blocks lie behind the header of a region whose start is not null.
-                return Some(unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) });
-            }
+        let need = block::size_for(layout.size());
+        if layout.align() > GRANULE {
+            return self.allocate_aligned(need, layout.align());
         }
-        self.allocate_slowly(layout)
+        match self.tlsf.near().allocate(need) {
+            Ok(block) => Some(self.block_pointer(block)),
+            Err(Refusal::NoMemory) => self.allocate_slowly(need, GRANULE, Refusal::NoMemory),
+            Err(damage) => self.allocate_slowly(need, GRANULE, damage),
+        }
+    }
+
+    #[inline(always)]
+    fn block_pointer(&self, block: usize) -> NonNull<u8> {
+        // SAFETY: blocks lie behind the header of a region whose start is not null.
+        unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
     #[inline(never)]
-    fn allocate_slowly(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        match self.try_allocate(layout) {
-            Ok(p) => Some(p),
+    fn allocate_aligned(&mut self, need: usize, align: usize) -> Option<NonNull<u8>> {
+        match self.tlsf.near().allocate_aligned_near(need, align) {
+            Ok(block) => Some(self.block_pointer(block)),
+            Err(Refusal::NoMemory) => self.allocate_slowly(need, align, Refusal::NoMemory),
+            Err(damage) => self.allocate_slowly(need, align, damage),
+        }
+    }
+
+    /// Goes on where a fast path gave up.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(
+        &mut self,
+        need: usize,
+        align: usize,
+        refusal: Refusal,
+    ) -> Option<NonNull<u8>> {
+        let result = if align > GRANULE {
+            self.tlsf.allocate_aligned_thoroughly(need, align, refusal)
+        } else {
+            self.tlsf.allocate_thoroughly(need, refusal)
+        };
+        match result {
+            Ok(block) => Some(self.block_pointer(block)),
             Err(refusal) => self.refuse(refusal, 0),
         }
     }
@@ -234,8 +272,7 @@ impl<'r> Heap<'r> {
         } else {
             self.tlsf.allocate_aligned(need, layout.align())?
         };
-        // SAFETY: blocks lie behind the header of a region whose start is not null.
-        Ok(unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) })
+        Ok(self.block_pointer(block))
     }
 
     /// Allocates a block of zeroes. Memory that is known to be zero is not written: see
@@ -310,7 +347,8 @@ impl<'r> Heap<'r> {
         ptr: NonNull<u8>,
         size: Option<usize>,
     ) -> Result<(), Refusal> {
-        self.tlsf.free(self.tlsf.memory.offset_of(ptr.addr().get()), size)
+        self.tlsf
+            .free(self.tlsf.memory.offset_of(ptr.addr().get()), size)
     }
 
     /// Takes back a block whose size is not known, as C's `free` does (but not null). O(1).
@@ -397,7 +435,9 @@ impl<'r> Heap<'r> {
         new_size: usize,
     ) -> Result<bool, Refusal> {
         self.count_reallocation();
-        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        let used = self
+            .tlsf
+            .used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
         if new_size > MAX_SIZE {
             return Ok(false);
         }
@@ -419,7 +459,9 @@ impl<'r> Heap<'r> {
         new_size: usize,
     ) -> Result<Option<Moving>, Refusal> {
         self.count_reallocation();
-        let used = self.tlsf.used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        let used = self
+            .tlsf
+            .used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
         let usable = used.size() - WORD;
         if !used.served(layout.map(|layout| layout.size())) {
             return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
@@ -437,11 +479,21 @@ impl<'r> Heap<'r> {
         };
         if let Some(joined) = self.tlsf.join_back(used, need, align)? {
             let to = NonNull::new(self.tlsf.memory.pointer(joined)).ok_or(Refusal::NoMemory)?;
-            return Ok(Some(Moving { from: ptr, to, len: usable, then: Then::Shrink(need) }));
+            return Ok(Some(Moving {
+                from: ptr,
+                to,
+                len: usable,
+                then: Then::Shrink(need),
+            }));
         }
         let layout = Layout::from_size_align(new_size, align).map_err(|_| Refusal::NoMemory)?;
         let to = self.try_allocate(layout)?;
-        Ok(Some(Moving { from: ptr, to, len: usable, then: Then::Free }))
+        Ok(Some(Moving {
+            from: ptr,
+            to,
+            len: usable,
+            then: Then::Free,
+        }))
     }
 
     /// Gives back what a moved block does not need any more. If that is refused because of a
@@ -476,7 +528,8 @@ impl<'r> Heap<'r> {
     }
 
     pub(crate) fn try_usable_size(&self, ptr: NonNull<u8>) -> Result<usize, Refusal> {
-        self.tlsf.usable(self.tlsf.memory.offset_of(ptr.addr().get()))
+        self.tlsf
+            .usable(self.tlsf.memory.offset_of(ptr.addr().get()))
     }
 
     /// Makes the `additional` bytes right behind the first region part of it, joined with the
@@ -531,7 +584,11 @@ impl<'r> Heap<'r> {
         }
         // SAFETY: exposed above; exclusively ours (condition).
         let added = unsafe { self.tlsf.add_region(region, (address, len)) };
-        if added { Ok(()) } else { Err(AddRegionError::TooSmall) }
+        if added {
+            Ok(())
+        } else {
+            Err(AddRegionError::TooSmall)
+        }
     }
 
     fn overlaps(&self, start: usize, len: usize) -> bool {
@@ -540,12 +597,16 @@ impl<'r> Heap<'r> {
         let first_end = memory.address_of(control.end.get()) + control.tail.get();
         // Up to a granule was cut off the first region's start; it is not counted.
         let first_start = first_end - control.region_bytes.get().min(first_end);
-        let first_start = first_start.max(memory.address_of(control::bitmap(
-            control.last_bin.get() / control::BITS + 1,
-        )) - size_of::<control::Prefix>());
+        let first_start = first_start.max(
+            memory.address_of(control::bitmap(control.last_bin.get() / control::BITS + 1))
+                - size_of::<control::Prefix>(),
+        );
         let meets = |a: usize, a_len: usize| start < a + a_len && a < start + len;
         meets(first_start, first_end - first_start)
-            || self.tlsf.descriptors().any(|(_, d)| meets(d.given_start, d.given_len))
+            || self
+                .tlsf
+                .descriptors()
+                .any(|(_, d)| meets(d.given_start, d.given_len))
     }
 
     /// Removes the added region that was given as beginning at `start`, if nothing in it is in
@@ -643,8 +704,16 @@ impl<'r> Heap<'r> {
 #[cold]
 pub(crate) fn report(tlsf: Tlsf, on_fault: FaultHandler, refusal: Refusal, size: usize) {
     if let Refusal::Fault(kind, offset) = refusal {
-        let detail = if kind == FaultKind::SizeMismatch { size } else { 0 };
-        on_fault(&Fault { kind, address: tlsf.memory.address_of(offset), detail });
+        let detail = if kind == FaultKind::SizeMismatch {
+            size
+        } else {
+            0
+        };
+        on_fault(&Fault {
+            kind,
+            address: tlsf.memory.address_of(offset),
+            detail,
+        });
     }
 }
 

@@ -24,12 +24,12 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "allocator-api2")]
+mod allocator;
 mod blocks;
 mod check;
 mod fault;
 mod heap;
-#[cfg(feature = "allocator-api2")]
-mod allocator;
 #[cfg(feature = "lock")]
 mod locked;
 #[cfg(feature = "lock")]

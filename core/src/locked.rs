@@ -56,7 +56,9 @@ impl<R: RawMutex> LockedHeap<R> {
     /// A heap without a region.
     #[must_use]
     pub const fn empty() -> Self {
-        LockedHeap { heap: Mutex::new(None) }
+        LockedHeap {
+            heap: Mutex::new(None),
+        }
     }
 
     /// Gives the heap its region; one that it had before is forgotten, with all its blocks.
@@ -138,14 +140,17 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if let Some(ptr) = NonNull::new(ptr) {
-            self.attempt(layout.size(), |heap| heap.try_free(ptr, Some(layout.size())));
+            self.attempt(layout.size(), |heap| {
+                heap.try_free(ptr, Some(layout.size()))
+            });
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let found = self.attempt(0, |heap| {
             let fresh = heap.fresh();
-            heap.try_allocate(layout).map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
+            heap.try_allocate(layout)
+                .map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
         });
         or_null(found.map(|(p, stale)| {
             // SAFETY: the block is new and at least `stale` bytes long.
@@ -155,7 +160,9 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let Some(from) = NonNull::new(ptr) else { return ptr };
+        let Some(from) = NonNull::new(ptr) else {
+            return ptr;
+        };
         let begun = |heap: &mut Heap<'static>| heap.begin_resize(from, Some(layout), new_size);
         let to = match self.attempt(layout.size(), begun) {
             None => None,
@@ -163,7 +170,8 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
             Some(Some(moving)) => {
                 // SAFETY: the caller gives up the old block; the new one is known to us alone.
                 unsafe { moving.copy() };
-                self.attempt(0, |heap| heap.finish_resize(moving)).map(|()| moving.to)
+                self.attempt(0, |heap| heap.finish_resize(moving))
+                    .map(|()| moving.to)
             }
         };
         or_null(to)

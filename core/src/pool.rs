@@ -89,7 +89,9 @@ unsafe impl<R: RawMutex + Sync> Sync for Pool<'_, R> {}
 
 impl<R: RawMutex> fmt::Debug for Pool<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("lock", &self.lock).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("lock", &self.lock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +159,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             start.add(edge).cast::<Prefix>().write_unaligned(prefix);
             let lock = start.add(lock_at - start.addr()).cast::<R>();
             lock.write(R::INIT);
-            Ok(Pool { lock: NonNull::new_unchecked(lock), heap: UnsafeCell::new(heap) })
+            Ok(Pool {
+                lock: NonNull::new_unchecked(lock),
+                heap: UnsafeCell::new(heap),
+            })
         }
     }
 
@@ -204,7 +209,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
         let result = self.with(|heap| {
             let fresh = heap.fresh();
-            heap.try_allocate(layout).map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
+            heap.try_allocate(layout)
+                .map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
         });
         match result {
             Ok((p, stale)) => {

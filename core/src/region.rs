@@ -44,7 +44,11 @@ impl Region {
         if first >= end {
             return None;
         }
-        Some(Region { start: first, len: end - first, tail: raw_end - end })
+        Some(Region {
+            start: first,
+            len: end - first,
+            tail: raw_end - end,
+        })
     }
 }
 
@@ -72,7 +76,10 @@ impl fmt::Display for CreateError {
                 "the region wraps round the address space or is longer than isize::MAX bytes",
             ),
             CreateError::TooSmall { given } => {
-                write!(f, "a region of {given} bytes is too small: give at least {MIN_REGION}")
+                write!(
+                    f,
+                    "a region of {given} bytes is too small: give at least {MIN_REGION}"
+                )
             }
         }
     }

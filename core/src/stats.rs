@@ -54,7 +54,11 @@ mod tests {
     #[test]
     fn fragmentation_is_a_share() {
         let word = size_of::<usize>();
-        let stats = Stats { free_bytes: 1000, largest_free: 250 - word, ..Stats::default() };
+        let stats = Stats {
+            free_bytes: 1000,
+            largest_free: 250 - word,
+            ..Stats::default()
+        };
         assert!((stats.fragmentation() - 0.75).abs() < 1e-6);
         assert_eq!(Stats::default().fragmentation(), 0.0);
     }

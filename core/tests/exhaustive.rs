@@ -222,7 +222,7 @@ fn sizes() {
         .map(|size| Op::Allocate { size, align: 1 })
         .to_vec();
     ops.extend(on_live(&[1, 60]));
-    explore(ops, 6, 10_000);
+    explore(ops, 7, 10_000);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn alignments() {
         .map(|(size, align)| Op::Allocate { size, align })
         .to_vec();
     ops.extend(on_live(&[70]));
-    explore(ops, 6, 10_000);
+    explore(ops, 7, 10_000);
 }
 
 #[test]
@@ -240,5 +240,5 @@ fn nearly_everything() {
         .map(|size| Op::Allocate { size, align: 1 })
         .to_vec();
     ops.extend(on_live(&[100, 220]));
-    explore(ops, 6, 200);
+    explore(ops, 7, 200);
 }

@@ -13,6 +13,7 @@ use allotment_core::{BlockInfo, Fault, FaultKind, GRANULE, Heap, Options, Stats}
 use shadow::faults::{self, Report};
 use shadow::heap::{Entry, ShadowedHeap};
 use shadow::memory::{Dirt, Memory};
+use shadow::oracle::ShadowAllocator;
 
 const WORD: usize = size_of::<usize>();
 const LEN: usize = 64 << 10;
@@ -686,6 +687,102 @@ fn operations() -> [(&'static str, Operation); 11] {
         ("grow 6", |heap, blocks| resize(heap, blocks[6], 700)),
         ("shrink 4", |heap, blocks| resize(heap, blocks[4], 10)),
     ]
+}
+
+/// As long as a damage is not reported, nobody's content is touched and no byte is handed out twice,
+/// whatever is done next.
+#[test]
+fn unreported_damage_does_no_harm() {
+    const LEN: usize = 6 << 10;
+    let build = || {
+        let mut victim = Victim::new(LEN);
+        let mut shadow = ShadowAllocator::default();
+        shadow.add_region(victim.memory.start(), LEN);
+        let blocks: Vec<_> = (0..10).map(|i| victim.allocate(60 + i % 3 * 100)).collect();
+        for (index, block) in blocks.into_iter().enumerate() {
+            if index % 3 == 2 {
+                victim.free(block);
+            }
+        }
+        let used: Vec<_> = victim.heap.blocks().filter(|block| block.used).collect();
+        for block in used {
+            let usable = block.size - WORD;
+            shadow.insert(pointer(block.address), layout(usable), usable);
+        }
+        (victim, shadow)
+    };
+    let (model, _) = build();
+    let start = model.memory.start().addr();
+    let mut places = Vec::new();
+    for block in model.heap.blocks() {
+        let at = block.address - start;
+        places.push(at - WORD);
+        if !block.used {
+            places.extend([at, at + WORD, at + block.size - 2 * WORD]);
+        }
+    }
+    let mut wrong = BTreeMap::new();
+    for place in places {
+        let (victim, _) = build();
+        let own = victim.memory.start().addr() + place;
+        // SAFETY: the place is a word inside the region.
+        let old = unsafe { std::ptr::with_exposed_provenance::<usize>(own).read() };
+        for word in evil_words(&victim, own, old) {
+            for script in 0..6 {
+                let (mut victim, mut shadow) = build();
+                let own = victim.memory.start().addr() + place;
+                // SAFETY: as above.
+                unsafe { std::ptr::with_exposed_provenance_mut::<usize>(own).write(word) };
+                let run = catch_unwind(AssertUnwindSafe(|| {
+                    go_on(&mut victim.heap, &mut shadow, script);
+                }));
+                if let Err(payload) = run {
+                    let what = payload.downcast_ref::<String>().map_or("", |what| what);
+                    let what: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
+                    let example = format!("word at {place:#x}: {old:#x} became {word:#x}");
+                    wrong.entry((script, what)).or_insert((example, 0)).1 += 1;
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Frees, allocates and resizes until a fault is reported; the shadow asserts that nothing overlaps.
+fn go_on(heap: &mut Heap<'static>, shadow: &mut ShadowAllocator, script: usize) {
+    faults::take();
+    for step in 0..12 {
+        let index = (script + step * 3) % shadow.live().len().max(1);
+        let size = [24, 300, 60, 1500][(script + step) % 4];
+        match (script * 5 + step) % 3 {
+            0 if !shadow.live().is_empty() => {
+                let live = shadow.remove(index);
+                // SAFETY: the block is live; its surroundings may be damaged.
+                unsafe { heap.free(live.pointer) };
+            }
+            1 if !shadow.live().is_empty() => {
+                let live = shadow.live()[index];
+                // SAFETY: as above.
+                if let Some(moved) = unsafe { heap.resize(live.pointer, size) } {
+                    if faults::take().is_empty() {
+                        shadow.forget(index);
+                        shadow.insert(moved, layout(size), size);
+                    } else {
+                        break;
+                    }
+                }
+            }
+            _ => {
+                if let Some(pointer) = heap.allocate(layout(size)) {
+                    shadow.insert(pointer, layout(size), size);
+                }
+            }
+        }
+        if !faults::take().is_empty() {
+            break;
+        }
+    }
+    shadow.check_contents();
 }
 
 /// A program that runs over the end of its block by some words, with each of many contents.

@@ -7,13 +7,16 @@ use lock_api::{GuardNoSend, RawMutex};
 
 use crate::os_error::KeepErrno;
 
-/// Set in the state while threads may be asleep. Thread pointers are multiples of 4.
+/// Set in the state while threads may be asleep. Thread pointers are multiples of 8.
 const WAITERS: usize = 1;
 
 /// Set in the state while the owner keeps the lock without being inside an operation.
 const FROZEN: usize = 2;
 
-const FLAGS: usize = WAITERS | FROZEN;
+/// Set in the state while the owner is inside an operation and another thread wants to freeze.
+const FREEZING: usize = 4;
+
+const FLAGS: usize = WAITERS | FROZEN | FREEZING;
 
 /// How long a thread sleeps before it looks again at a frozen lock, and how often it does that
 /// before it takes the lock over.
@@ -23,8 +26,14 @@ static FROZEN_NAP: libc::timespec = libc::timespec {
 };
 const FROZEN_NAPS: u32 = 10;
 
-/// How often [`FutexMutex::freeze`] tries.
+/// How often [`FutexMutex::freeze`] tries, and how long it sleeps in between after the first few:
+/// the owner may have to get the processor first.
 const FREEZE_ATTEMPTS: u32 = 2000;
+const FREEZE_SPINS: u32 = 50;
+static FREEZE_NAP: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000,
+};
 
 /// Looks at the lock this often before sleeping.
 const SPINS: u32 = 100;
@@ -75,7 +84,7 @@ impl FutexMutex {
     #[must_use]
     pub fn is_available(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
-        state & FROZEN == 0 && state & !FLAGS != ThreadPointer::current().0
+        state & (FROZEN | FREEZING) == 0 && state & !FLAGS != ThreadPointer::current().0
     }
 
     /// Takes the lock, so that nothing changes behind it, before a step in which the caller may
@@ -87,16 +96,26 @@ impl FutexMutex {
     #[must_use]
     pub fn freeze(&self) -> bool {
         let frozen = ThreadPointer::current().0 | FROZEN;
-        for _ in 0..FREEZE_ATTEMPTS {
-            if self
-                .state
-                .compare_exchange(0, frozen, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
+        let _errno = KeepErrno::new();
+        for attempt in 0..FREEZE_ATTEMPTS {
+            let seen = self.state.load(Ordering::Relaxed);
+            // Those who ask whether the lock is available leave it alone from now on.
+            let wanted = if seen == 0 { frozen } else { seen | FREEZING };
+            if seen != wanted
+                && self
+                    .state
+                    .compare_exchange(seen, wanted, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                && seen == 0
             {
                 return true;
             }
-            // SAFETY: always allowed.
-            unsafe { libc::sched_yield() };
+            if attempt < FREEZE_SPINS {
+                hint::spin_loop();
+            } else {
+                // SAFETY: the time is a constant; what is left of it is not asked for.
+                unsafe { libc::nanosleep(&raw const FREEZE_NAP, core::ptr::null_mut()) };
+            }
         }
         false
     }

@@ -88,7 +88,10 @@ pub(crate) const fn key(address: usize, previous: usize) -> usize {
     // The two highest bytes and the flags keep their values.
     const VARIABLE: usize = usize::MAX >> 16 & SIZE_MASK;
     const ODD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
-    KEY ^ ((address ^ previous.rotate_left(7)).wrapping_mul(ODD).rotate_left(usize::BITS / 2) & VARIABLE)
+    KEY ^ ((address ^ previous.rotate_left(7))
+        .wrapping_mul(ODD)
+        .rotate_left(usize::BITS / 2)
+        & VARIABLE)
 }
 
 /// Encodes the header and footer of a free block, and decodes them: it is its own inverse.
@@ -117,7 +120,11 @@ pub(crate) const fn align_code(align: usize) -> usize {
         return 0;
     }
     let code = align.ilog2() - GRANULE.ilog2();
-    let code = if code > MAX_ALIGN_CODE { MAX_ALIGN_CODE } else { code };
+    let code = if code > MAX_ALIGN_CODE {
+        MAX_ALIGN_CODE
+    } else {
+        code
+    };
     (code as usize) << 1
 }
 
@@ -160,7 +167,17 @@ mod tests {
 
     #[test]
     fn ordinary_words_are_not_headers() {
-        for word in [0, 1, 2, 16, 32, 255, usize::MAX, usize::MAX / 0xFF * 0x41, WORD << 40 % usize::BITS] {
+        for word in [
+            0,
+            1,
+            2,
+            16,
+            32,
+            255,
+            usize::MAX,
+            usize::MAX / 0xFF * 0x41,
+            WORD << 40 % usize::BITS,
+        ] {
             let size = (word ^ KEY) & SIZE_MASK;
             assert!(size > 1 << (usize::BITS - 4), "{word:#x}");
         }

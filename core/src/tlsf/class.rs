@@ -30,7 +30,7 @@ const LINEAR: usize = 1 << LINEAR_LOG2;
 pub(crate) fn bin_of(size: usize) -> usize {
     let level = highest_bit(size | LINEAR);
     let step = level - SL_LOG2;
-    (size >> step) + ((level - LINEAR_LOG2) << SL_LOG2)
+    opaque((size >> step) + ((level - LINEAR_LOG2) << SL_LOG2))
 }
 
 /// The smallest size that belongs to `bin`: the inverse of [`bin_of`].
@@ -42,6 +42,25 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
         let level = bin / lists - 1;
         ((bin % lists) + lists) * GRANULE << level
     }
+}
+
+/// Keeps the compiler from taking a list's number apart and computing it anew in each place that
+/// it is used in.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn opaque(mut value: usize) -> usize {
+    // SAFETY: there is no instruction.
+    unsafe {
+        core::arch::asm!("/* {} */", inout(reg) value,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(super) fn opaque(value: usize) -> usize {
+    value
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.

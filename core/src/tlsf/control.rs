@@ -15,7 +15,7 @@ use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
 use super::block::{self, MIN_BLOCK};
-use super::class::{bin_of, floor_of};
+use super::class::{SL_LOG2, bin_of, floor_of};
 use crate::region::{GRANULE, Memory, Region, WORD};
 
 /// First eight bytes of every region that holds a heap.
@@ -59,6 +59,9 @@ pub(crate) struct Control {
     /// Everything from here to `end`, but for the last free block's footer, was never written
     /// since the heap was made over zeroed memory. `usize::MAX` if it was not.
     pub(crate) fresh: Cell<usize>,
+    /// A bit for each bitmap word, set if that word is not 0. It may be set although the word is
+    /// 0: only a search clears it.
+    pub(crate) summary: Cell<usize>,
     /// What used headers are combined with.
     pub(crate) key: Cell<usize>,
     /// Bytes in used blocks, and the most there were.
@@ -68,6 +71,8 @@ pub(crate) struct Control {
     pub(crate) deallocations: Cell<usize>,
     pub(crate) reallocations: Cell<usize>,
     pub(crate) failures: Cell<usize>,
+    /// The block that was made free last, 0 if none. It may be gone since.
+    pub(crate) freed: Cell<usize>,
     /// Offset of the first region's first block.
     pub(crate) first: Cell<usize>,
     /// Bytes in blocks, used or free, of all regions.
@@ -83,12 +88,19 @@ pub(crate) struct Control {
     pub(crate) created_at: Cell<usize>,
 }
 
-const CONTROL_WORDS: usize = 18;
+const CONTROL_WORDS: usize = 20;
 const_assert_eq!(size_of::<Control>(), CONTROL_WORDS * WORD);
 const_assert_eq!(align_of::<Control>(), WORD);
+// A bitmap word has a bit in the summary, and so has the mark behind the last.
+const_assert!(bin_of_largest() / BITS + 2 <= BITS);
+
+const fn bin_of_largest() -> usize {
+    // As `bin_of(isize::MAX)`.
+    (1 << (SL_LOG2 + 1)) - 1 + ((BITS - 2 - SL_LOG2 - GRANULE.ilog2() as usize) << SL_LOG2)
+}
 const_assert_eq!(offset_of!(Control, reach), 0);
-const_assert_eq!(offset_of!(Control, first), 12 * WORD);
-const_assert_eq!(offset_of!(Control, created_at), 17 * WORD);
+const_assert_eq!(offset_of!(Control, first), 14 * WORD);
+const_assert_eq!(offset_of!(Control, created_at), 19 * WORD);
 
 impl Control {
     /// Moves the first region's end. `last_bin` and `first` have been set.
@@ -177,7 +189,12 @@ impl Layout {
         if end < first + MIN_BLOCK {
             return None;
         }
-        Some(Layout { origin, last_bin, first, end })
+        Some(Layout {
+            origin,
+            last_bin,
+            first,
+            end,
+        })
     }
 }
 
@@ -191,7 +208,7 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
         magic: MAGIC,
         format: FORMAT,
         word: WORD as u8,
-        lists_log2: super::class::SL_LOG2 as u8,
+        lists_log2: SL_LOG2 as u8,
         origin: layout.origin as u32,
     };
     let words = layout.last_bin / BITS + 2;
@@ -204,7 +221,11 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
         // What was there may never have been written: a volatile read keeps the compiler from
         // reasoning about it.
         let old = place.read_volatile();
-        let previous = if old == prefix { (*memory.pointer(0).cast::<Control>()).key.get() } else { 0 };
+        let previous = if old == prefix {
+            (*memory.pointer(0).cast::<Control>()).key.get()
+        } else {
+            0
+        };
         let key = block::key(memory.address_of(0), previous);
         place.write_unaligned(prefix);
         for word in 0..words {
@@ -219,9 +240,12 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
         control.last_bin.set(layout.last_bin);
         control.first.set(layout.first);
         control.set_end(layout.end);
-        control.fresh.set(if zeroed { layout.first } else { usize::MAX });
+        control
+            .fresh
+            .set(if zeroed { layout.first } else { usize::MAX });
         control.created_at.set(memory.address_of(0));
         control.key.set(key);
+        control.summary.set(1 << (words - 1));
         // The end mark: a used block of size 0.
         memory.write(layout.end - WORD, key);
     }
@@ -243,7 +267,7 @@ mod tests {
             assert!(cost(4096) <= 512, "{}", cost(4096));
             assert!(cost(1024) <= 384, "{}", cost(1024));
         } else {
-            assert_eq!((cost(4096), cost(1024)), (1232, 720));
+            assert_eq!((cost(4096), cost(1024)), (1248, 736));
         }
     }
 

@@ -11,9 +11,10 @@
 //! 1. Most requests end here, without a look at the bitmap: what was freed last at this size is
 //!    handed out first, and nothing is split.
 //! 2. Any block of a higher list is large enough, so one look suffices (good fit).
-//! 3. The bitmap has one bit for each list and no second level: the word after the first is found
-//!    by walking up at most one word per two powers of two. That is fewer instructions than
-//!    keeping a level above it right on each insertion and removal.
+//! 3. The bitmap has one bit for each list, and a summary one bit for each word of the bitmap. A
+//!    bit of the summary is set with the first block of its word, but cleared only by a search
+//!    that finds the word empty: removals need not look at it. A search clears at most one bit for
+//!    every two powers of two that the region's length has.
 //! 4. Without this the block of that very size, or the largest one, could not be had although it
 //!    is there. The look is bounded, so the whole search is.
 //!
@@ -22,7 +23,8 @@
 
 use super::Tlsf;
 use super::block::{self, MIN_BLOCK, SIZE_MASK, back, footer, header, next};
-use super::control::{BITS, bitmap, bitmap_index, bitmap_of, head};
+use super::class::opaque;
+use super::control::{BITS, bitmap, bitmap_of, head};
 use super::refusal::Refusal;
 use super::regions::Scope;
 use crate::region::WORD;
@@ -40,11 +42,14 @@ impl<S: Scope> Tlsf<S> {
     }
 
     /// Size of the free block at `block`, 0 if there is none: the word before `block` is not a
-    /// free block's header, or what it says leaves the region.
-    #[inline(always)]
+    /// free block's header, what it says leaves the region, or the footer there says otherwise.
     pub(crate) fn free_size(self, block: usize) -> usize {
         match self.claimed_size(block) {
-            Ok(size) if size >= MIN_BLOCK && size & !SIZE_MASK == 0 => size,
+            Ok(size) if size >= MIN_BLOCK && size & !SIZE_MASK == 0 => {
+                // SAFETY: the size was found to end in the region, so the footer lies there.
+                let end = unsafe { self.memory.read_any(footer(block.wrapping_add(size))) };
+                if end == block::free(size) { size } else { 0 }
+            }
             _ => 0,
         }
     }
@@ -58,18 +63,26 @@ impl<S: Scope> Tlsf<S> {
         let bin = self.list_for(need);
         let first = self.first_of(bin);
         if first != 0 {
-            let size = self.claimed_size(first)?;
+            let size = self.first_size(first)?;
             if size >= need {
-                return Ok(Found { block: first, size, list: Some(bin) });
+                return Ok(Found {
+                    block: first,
+                    size,
+                    list: Some(bin),
+                });
             }
         }
         if let Some(bin) = self.list_above(bin) {
             let first = self.first_of(bin);
-            let size = self.claimed_size(first)?;
+            let size = self.first_size(first)?;
             if size < need {
                 return Err(Refusal::corrupt(first));
             }
-            return Ok(Found { block: first, size, list: Some(bin) });
+            return Ok(Found {
+                block: first,
+                size,
+                list: Some(bin),
+            });
         }
         if S::THOROUGH {
             self.thorough().find_in_list(first, |_, size| size >= need)
@@ -78,45 +91,84 @@ impl<S: Scope> Tlsf<S> {
         }
     }
 
+    /// [`Tlsf::claimed_size`] of the first block of a list. That it is at a block's place need not
+    /// be looked at again in the first region: it was when it became the first.
+    #[inline(always)]
+    fn first_size(self, block: usize) -> Result<usize, Refusal> {
+        if S::THOROUGH {
+            return self.claimed_size(block);
+        }
+        // SAFETY: a region has a word before each place where a block may begin.
+        let size = block::free(unsafe { self.memory.read(header(block)) });
+        if size <= self.first_bounds().len.wrapping_sub(block) {
+            Ok(size)
+        } else {
+            Err(Refusal::corrupt(block))
+        }
+    }
+
     /// What the header at `block` says of a free block's size, if that ends in the region.
     #[inline(always)]
     pub(crate) fn claimed_size(self, block: usize) -> Result<usize, Refusal> {
-        let Some(bounds) = self.bounds_of(block) else { return Err(Refusal::corrupt(block)) };
+        let Some(bounds) = self.bounds_of(block) else {
+            return Err(Refusal::corrupt(block));
+        };
         // SAFETY: a region has a word before each place where a block may begin.
         let size = block::free(unsafe { self.memory.read_any(header(block)) });
-        if size <= bounds.room(block) { Ok(size) } else { Err(Refusal::corrupt(block)) }
+        if size <= bounds.room(block) {
+            Ok(size)
+        } else {
+            Err(Refusal::corrupt(block))
+        }
     }
 
     /// The lowest non-empty list above `bin`.
     #[inline(always)]
     pub(crate) fn list_above(self, bin: usize) -> Option<usize> {
         let bin = bin + 1;
-        let mut index = bitmap_index(bin);
-        let word = |index: isize| {
-            let offset = index.wrapping_mul(WORD as isize) as usize;
+        let word = |number: usize| {
             // SAFETY: a list up to `last_bin` is given, so its own word or the one after lies in
             // the header; the mark in the header's last bitmap word ends the search there.
-            unsafe { self.memory.read(offset) }
+            unsafe { self.memory.read(bitmap(number)) }
         };
-        let mut bits = word(index) & (!0 << (bin % BITS));
-        while bits == 0 {
-            index -= 1;
-            bits = word(index);
+        let mut number = bin / BITS;
+        let mut bits = word(number) & (!0 << (bin % BITS));
+        if bits == 0 {
+            let summary = &self.control().summary;
+            loop {
+                let later = summary.get() & (!1 << number);
+                number = later.trailing_zeros() as usize;
+                bits = word(number % BITS);
+                if bits != 0 {
+                    break;
+                }
+                summary.set(summary.get() & !(1 << number));
+            }
         }
-        let found = !index as usize * BITS + bits.trailing_zeros() as usize;
+        let found = opaque(number * BITS + bits.trailing_zeros() as usize);
         (found <= self.control().last_bin.get()).then_some(found)
     }
 
     /// Takes a found block out of its list. Nothing is changed if its links are not in order.
     #[inline(always)]
     pub(crate) fn take_out(self, found: Found) -> Result<(), Refusal> {
-        let Found { block, list: Some(bin), .. } = found else { return self.unlink(found.block) };
+        let Found {
+            block,
+            list: Some(bin),
+            ..
+        } = found
+        else {
+            return self.unlink(found.block);
+        };
         let memory = self.memory;
         // SAFETY: the block is the first of a list, and its header was read: both links lie in
         // the region. The block after it is touched only if it is at a block's place.
         unsafe {
             let after = memory.read(next(block));
-            if memory.read(back(block)) != bin {
+            let end = block.wrapping_add(found.size);
+            if memory.read(back(block)) != bin
+                || memory.read_any(footer(end)).wrapping_add(found.size) != 0
+            {
                 return Err(Refusal::corrupt(block));
             }
             if after == 0 {
@@ -180,9 +232,18 @@ impl<S: Scope> Tlsf<S> {
     /// region, and in no list; `size` is at least [`MIN_BLOCK`].
     #[inline(always)]
     pub(crate) unsafe fn insert(self, block: usize, size: usize) {
+        // SAFETY: forwarded.
+        unsafe { self.insert_into(self.list_for(size), block, size) }
+    }
+
+    /// [`Tlsf::insert`], when the list is known to be `bin`.
+    ///
+    /// # Safety
+    /// As for [`Tlsf::insert`].
+    #[inline(always)]
+    pub(crate) unsafe fn insert_into(self, bin: usize, block: usize, size: usize) {
         debug_assert!(size >= MIN_BLOCK);
         let memory = self.memory;
-        let bin = self.list_for(size);
         let mut first = self.first_of(bin);
         // SAFETY: the header, both links and the footer lie in the block's own bytes (condition
         // of this function); the old first block's `back` word is reached only after it was found
@@ -190,13 +251,26 @@ impl<S: Scope> Tlsf<S> {
         unsafe {
             if first == 0 {
                 self.mark_filled(bin);
-            } else if self.is_place(first) && memory.read_any(back(first)) == bin {
+            } else if (!S::THOROUGH || self.is_place(first)) && memory.read(back(first)) == bin {
                 memory.write(back(first), block);
             } else {
                 // The head was written over. What it led to cannot be reached safely.
                 first = 0;
             }
-            memory.write(next(block), first);
+            self.write_first(bin, block, size, first);
+        }
+    }
+
+    /// Writes a free block that becomes the first of list `bin`, before `after`.
+    ///
+    /// # Safety
+    /// As for [`Tlsf::insert`].
+    #[inline(always)]
+    unsafe fn write_first(self, bin: usize, block: usize, size: usize, after: usize) {
+        let memory = self.memory;
+        // SAFETY: all words lie in the block's own bytes, or are a head in the header.
+        unsafe {
+            memory.write(next(block), after);
             memory.write(back(block), bin);
             memory.write(head(bin), block);
             memory.write(footer(block.wrapping_add(size)), block::free(size));
@@ -204,22 +278,80 @@ impl<S: Scope> Tlsf<S> {
         }
     }
 
+    /// Puts a free block of `size` bytes at `block` in the place of `old`, the first of list
+    /// `bin`, of which it is a part or which is a part of it. Most operations next to a large free
+    /// block leave it in the same list, and then need not touch the bitmap.
+    ///
+    /// # Safety
+    /// As for [`Tlsf::insert`], but `old` is the first of the list; its header was read.
+    #[inline(always)]
+    pub(crate) unsafe fn replace_first(
+        self,
+        bin: usize,
+        old: usize,
+        block: usize,
+        size: usize,
+    ) -> Result<(), Refusal> {
+        let memory = self.memory;
+        // SAFETY: both links of `old` lie in the region; the block after it is touched only if it
+        // is at a block's place and points back.
+        unsafe {
+            let after = memory.read(next(old));
+            if memory.read(back(old)) != bin {
+                return Err(Refusal::corrupt(old));
+            }
+            if after != 0 {
+                if !self.is_place(after) || memory.read_any(back(after)) != old {
+                    return Err(Refusal::corrupt(old));
+                }
+                memory.write(back(after), block);
+            }
+            self.write_first(bin, block, size, after);
+        }
+        Ok(())
+    }
+
     #[inline(always)]
     fn mark_filled(self, bin: usize) {
         let word = bitmap_of(bin);
         // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
-        unsafe { self.memory.write(word, self.memory.read(word) | 1 << (bin % BITS)) }
+        unsafe {
+            self.memory
+                .write(word, self.memory.read(word) | 1 << (bin % BITS))
+        }
+        let summary = &self.control().summary;
+        summary.set(summary.get() | 1 << (bin / BITS));
     }
 
     #[inline(always)]
     fn mark_empty(self, bin: usize) {
         let word = bitmap_of(bin);
         // SAFETY: as in `mark_filled`.
-        unsafe { self.memory.write(word, self.memory.read(word) & !(1 << (bin % BITS))) }
+        unsafe {
+            self.memory
+                .write(word, self.memory.read(word) & !(1 << (bin % BITS)))
+        }
     }
 }
 
 impl Tlsf {
+    /// Whether there is a free block at `block`, and a list that it is in.
+    pub(crate) fn is_listed(self, block: usize) -> bool {
+        if self.free_size(block) == 0 {
+            return false;
+        }
+        // SAFETY: `free_size` found what looks like a free block, so the links' places lie in the
+        // region, and so do the heads of lists and the links of other blocks' places.
+        unsafe {
+            let before = self.memory.read(back(block));
+            if before <= self.control().last_bin.get() {
+                self.first_of(before) == block
+            } else {
+                self.is_place(before) && self.memory.read_any(next(before)) == block
+            }
+        }
+    }
+
     /// The highest non-empty list.
     pub(crate) fn list_highest(self) -> Option<usize> {
         for word in (0..=self.control().last_bin.get() / BITS).rev() {
@@ -250,7 +382,11 @@ impl Tlsf {
                 return Err(Refusal::corrupt(block));
             }
             if fits(block, size) {
-                return Ok(Found { block, size, list: None });
+                return Ok(Found {
+                    block,
+                    size,
+                    list: None,
+                });
             }
             // SAFETY: `free_size` found a free block, whose links lie in the region.
             block = unsafe { self.memory.read(next(block)) };
@@ -278,7 +414,9 @@ impl Tlsf {
     /// The largest payload among the blocks that an allocation would look at: see
     /// [`Stats::largest_free`](crate::Stats::largest_free).
     pub(crate) fn largest_free(self) -> usize {
-        let Some(bin) = self.list_highest() else { return 0 };
+        let Some(bin) = self.list_highest() else {
+            return 0;
+        };
         let mut block = self.first_of(bin);
         let mut largest = 0;
         for _ in 0..LOOK {

@@ -102,13 +102,19 @@ impl Used {
 
 impl Tlsf {
     pub(crate) fn new(memory: Memory) -> Tlsf {
-        Tlsf { memory, scope: PhantomData }
+        Tlsf {
+            memory,
+            scope: PhantomData,
+        }
     }
 
     /// The same heap, for the fast paths.
     #[inline(always)]
     pub(crate) fn near(self) -> Tlsf<Near> {
-        Tlsf { memory: self.memory, scope: PhantomData }
+        Tlsf {
+            memory: self.memory,
+            scope: PhantomData,
+        }
     }
 }
 
@@ -141,11 +147,17 @@ impl<S: Scope> Tlsf<S> {
     /// Checks that a used block begins at `block`.
     #[inline(always)]
     pub(crate) fn used(self, block: usize) -> Result<Used, Refusal> {
-        let Some(bounds) = self.bounds_of(block) else { return Err(self.misuse(block)) };
+        let Some(bounds) = self.bounds_of(block) else {
+            return Err(self.misuse(block));
+        };
         // SAFETY: a region has a word before each place where a block may begin. It may be
         // misaligned, as `block` comes from outside.
         let decoded = unsafe { self.memory.read_any(header(block)) } ^ self.key();
-        let used = Used { block, decoded, bounds };
+        let used = Used {
+            block,
+            decoded,
+            bounds,
+        };
         if used.size() == 0 || used.size() > bounds.room(block) {
             return Err(self.misuse(block));
         }
@@ -154,7 +166,11 @@ impl<S: Scope> Tlsf<S> {
 
     #[inline(always)]
     fn misuse(self, block: usize) -> Refusal {
-        if S::THOROUGH { self.thorough().classify(block) } else { Refusal::NoMemory }
+        if S::THOROUGH {
+            self.thorough().classify(block)
+        } else {
+            Refusal::NoMemory
+        }
     }
 
     /// Makes a used block free and joins it with its free neighbours.
@@ -171,9 +187,12 @@ impl<S: Scope> Tlsf<S> {
             let word = memory.read_any(header(following));
             if block::is_free(word) {
                 size = size.wrapping_add(block::free(word));
-                if size > used.bounds.room(block) || self.unlink(following).is_err() {
+                if size > used.bounds.room(block)
+                    || memory.read_any(footer(block.wrapping_add(size))) != word
+                {
                     return Err(Stuck::AtNext);
                 }
+                self.unlink(following).map_err(|_| Stuck::AtNext)?;
             } else {
                 memory.write(header(following), word | PREV_FREE);
             }
@@ -188,14 +207,15 @@ impl<S: Scope> Tlsf<S> {
                 {
                     return Err(Stuck::AtPrevious);
                 }
-                // The own header goes out of use, but stays a link of the chain until the joined
-                // block's header covers it.
-                memory.write(header(block), block::free(size));
-                compiler_fence(Ordering::Release);
                 size = size.wrapping_sub(word);
                 block = before;
             }
             self.insert(block, size);
+            self.control().freed.set(block);
+            // If the block before was free, the own header went out of use, but not before the
+            // joined block's header covered it. It must not pass for a used one any more.
+            compiler_fence(Ordering::Release);
+            memory.write(header(used.block), block::free(size));
         }
         Ok(())
     }
@@ -204,38 +224,99 @@ impl<S: Scope> Tlsf<S> {
     #[inline(always)]
     pub(crate) fn allocate(self, need: usize) -> Result<usize, Refusal> {
         let found = self.find(need)?;
-        self.take_out(found)?;
-        self.carve(found.block, found.size, need, 0);
+        self.cut(found, need)?;
         Ok(found.block)
     }
 
-    /// Hands out a block of at least `need` bytes whose address is a multiple of `align`, a power
-    /// of two larger than a granule.
+    /// Makes a used block of `need` bytes at the start of a found one.
+    #[inline(always)]
+    fn cut(self, found: Found, need: usize) -> Result<(), Refusal> {
+        let Found { block, size, list } = found;
+        let rest = size - need;
+        if rest >= MIN_BLOCK {
+            let bin = self.list_for(rest);
+            let rest_at = block.wrapping_add(need);
+            // SAFETY: the rest is the end of the found block, which is the first of its list or
+            // is taken out of it.
+            unsafe {
+                if list == Some(bin) {
+                    // The footer must be right before it is written anew.
+                    if self.memory.read_any(footer(block.wrapping_add(size))) != block::free(size) {
+                        return Err(Refusal::corrupt(block));
+                    }
+                    self.replace_first(bin, block, rest_at, rest)?;
+                } else {
+                    self.take_out(found)?;
+                    self.insert_into(bin, rest_at, rest);
+                }
+                compiler_fence(Ordering::Release);
+                self.memory.write(header(block), self.used_word(need));
+            }
+            self.count_allocation(block, need);
+        } else {
+            self.take_out(found)?;
+            self.carve(block, size, need, 0);
+        }
+        Ok(())
+    }
+
+    /// Finds a free block that `need` bytes at a multiple of `align` fit into.
     ///
     /// ```text
     ///     first block of list bin_of(need), if it fits as it lies
     ///     else any block of need + align + GRANULE bytes: fits wherever it lies
-    ///     else the first of LOOK blocks that fits, from a few lists up from bin_of(need)
+    ///     else one of a few blocks that fits as it lies: `find_aligned_by_luck`
     /// ```
     #[inline(always)]
-    fn allocate_aligned_in_scope(self, need: usize, align: usize) -> Result<usize, Refusal> {
-        let fits = |block: usize, size: usize| {
-            size >= need && self.pad_for(block, align) <= size - need
-        };
-        let found = self.find_aligned(need, align, fits)?;
+    fn find_aligned(self, need: usize, align: usize) -> Result<Found, Refusal> {
+        if !S::THOROUGH && need > self.control().listed.get() {
+            return Err(Refusal::NoMemory);
+        }
+        let bin = self.list_for(need);
+        let first = self.first_of(bin);
+        if first != 0 {
+            let size = self.claimed_size(first)?;
+            if self.fits(first, size, need, align) {
+                return Ok(Found {
+                    block: first,
+                    size,
+                    list: Some(bin),
+                });
+            }
+        }
+        self.find(need.checked_add(align + GRANULE).ok_or(Refusal::NoMemory)?)
+    }
+
+    /// The fast path of [`Tlsf::allocate_aligned`].
+    #[inline(always)]
+    pub(crate) fn allocate_aligned_near(self, need: usize, align: usize) -> Result<usize, Refusal> {
+        let found = self.find_aligned(need, align)?;
+        self.place(found, need, align)
+    }
+
+    #[inline(always)]
+    fn fits(self, block: usize, size: usize, need: usize, align: usize) -> bool {
+        size >= need && self.pad_for(block, align) <= size - need
+    }
+
+    /// Makes an aligned block of a found one, and files what is left before and behind it.
+    #[inline(always)]
+    fn place(self, found: Found, need: usize, align: usize) -> Result<usize, Refusal> {
         self.take_out(found)?;
         let pad = self.pad_for(found.block, align);
         let block = found.block.wrapping_add(pad);
-        self.carve(block, found.size - pad, need, block::align_code(align));
+        let follows_free = if pad == 0 { 0 } else { PREV_FREE };
+        self.carve(
+            block,
+            found.size - pad,
+            need,
+            block::align_code(align) | follows_free,
+        );
         if pad != 0 {
+            compiler_fence(Ordering::Release);
             // SAFETY: the bytes before the aligned block were part of the block that was taken
             // out; `pad_for` leaves either none or enough for a block.
-            unsafe {
-                let word = header(block);
-                self.memory.write(word, self.memory.read(word) | PREV_FREE);
-                compiler_fence(Ordering::Release);
-                self.insert(found.block, pad);
-            }
+            unsafe { self.insert(found.block, pad) }
         }
         Ok(block)
     }
@@ -245,40 +326,10 @@ impl<S: Scope> Tlsf<S> {
     fn pad_for(self, block: usize, align: usize) -> usize {
         let address = self.memory.address_of(block);
         let pad = address.wrapping_neg() & (align - 1);
-        if pad != 0 && pad < MIN_BLOCK { pad + align } else { pad }
-    }
-
-    #[inline(always)]
-    fn find_aligned(
-        self,
-        need: usize,
-        align: usize,
-        fits: impl Fn(usize, usize) -> bool + Copy,
-    ) -> Result<Found, Refusal> {
-        if !S::THOROUGH && need > self.control().listed.get() {
-            return Err(Refusal::NoMemory);
-        }
-        let bin = self.list_for(need);
-        let first = self.first_of(bin);
-        if first != 0 {
-            let size = self.free_size(first);
-            if size == 0 {
-                return Err(Refusal::corrupt(first));
-            }
-            if fits(first, size) {
-                return Ok(Found { block: first, size, list: Some(bin) });
-            }
-        }
-        if let Some(room) = need.checked_add(align + GRANULE) {
-            match self.find(room) {
-                Err(Refusal::NoMemory) => {}
-                found => return found,
-            }
-        }
-        if S::THOROUGH {
-            self.thorough().find_aligned_by_luck(bin, fits)
+        if pad != 0 && pad < MIN_BLOCK {
+            pad + align
         } else {
-            Err(Refusal::NoMemory)
+            pad
         }
     }
 
@@ -288,7 +339,6 @@ impl<S: Scope> Tlsf<S> {
     fn carve(self, block: usize, size: usize, need: usize, code: usize) {
         let memory = self.memory;
         let rest = size - need;
-        let control = self.control();
         // SAFETY: `size` bytes from the block's header on are the allocator's and in no list; the
         // word after them is the next block's header or the end mark.
         let taken = unsafe {
@@ -304,7 +354,13 @@ impl<S: Scope> Tlsf<S> {
                 size
             }
         };
+        self.count_allocation(block, taken);
+    }
+
+    #[inline(always)]
+    fn count_allocation(self, block: usize, taken: usize) {
         self.touched(block.wrapping_add(taken));
+        let control = self.control();
         let used = control.used.get() + taken;
         control.used.set(used);
         if used > control.peak.get() {
@@ -328,33 +384,67 @@ impl Tlsf {
     /// Hands out a block of at least `need` bytes, which is a block size.
     #[inline(always)]
     pub(crate) fn allocate_anywhere(self, need: usize) -> Result<usize, Refusal> {
-        self.near().allocate(need).or_else(|_| self.allocate_thoroughly(need))
+        self.near()
+            .allocate(need)
+            .or_else(|refusal| self.allocate_thoroughly(need, refusal))
     }
 
+    /// Goes on where the fast path of [`Tlsf::allocate`] gave up.
     #[cold]
     #[inline(never)]
-    fn allocate_thoroughly(self, need: usize) -> Result<usize, Refusal> {
-        self.allocate(need)
+    pub(crate) fn allocate_thoroughly(
+        self,
+        need: usize,
+        refusal: Refusal,
+    ) -> Result<usize, Refusal> {
+        let found = if self.searched_all(refusal) {
+            self.find_in_list(self.first_of(self.list_for(need)), |_, size| size >= need)?
+        } else {
+            self.find(need)?
+        };
+        self.cut(found, need)?;
+        Ok(found.block)
+    }
+
+    /// Whether a fast path that ended with this refusal saw all that it had to see.
+    fn searched_all(self, refusal: Refusal) -> bool {
+        refusal == Refusal::NoMemory && self.control().reach.get() != 0
     }
 
     /// Hands out a block of at least `need` bytes whose address is a multiple of `align`, a power
     /// of two larger than a granule.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn allocate_aligned(self, need: usize, align: usize) -> Result<usize, Refusal> {
-        let near = self.near().allocate_aligned_in_scope(need, align);
-        near.or_else(|_| self.allocate_aligned_thoroughly(need, align))
+        self.near()
+            .allocate_aligned_near(need, align)
+            .or_else(|refusal| self.allocate_aligned_thoroughly(need, align, refusal))
     }
 
     #[cold]
     #[inline(never)]
-    fn allocate_aligned_thoroughly(self, need: usize, align: usize) -> Result<usize, Refusal> {
-        self.allocate_aligned_in_scope(need, align)
+    pub(crate) fn allocate_aligned_thoroughly(
+        self,
+        need: usize,
+        align: usize,
+        refusal: Refusal,
+    ) -> Result<usize, Refusal> {
+        let found = if self.searched_all(refusal) {
+            Err(Refusal::NoMemory)
+        } else {
+            self.find_aligned(need, align)
+        };
+        let found = match found {
+            Err(Refusal::NoMemory) => self.find_aligned_by_luck(need, align)?,
+            found => found?,
+        };
+        self.place(found, need, align)
     }
 
     /// Takes back a used block, which was given out for `payload` bytes if that is known.
     #[inline(always)]
     pub(crate) fn free(self, block: usize, payload: Option<usize>) -> Result<(), Refusal> {
-        self.free_near(block, payload).or_else(|stuck| self.free_thoroughly(block, payload, stuck))
+        self.free_near(block, payload)
+            .or_else(|stuck| self.free_thoroughly(block, payload, stuck))
     }
 
     /// The fast path of [`Tlsf::free`]. If it gets stuck, [`Tlsf::free_thoroughly`] goes on.
@@ -395,7 +485,9 @@ impl Tlsf {
     fn count_free(self, size: usize) {
         let control = self.control();
         control.used.set(control.used.get().wrapping_sub(size));
-        control.deallocations.set(control.deallocations.get().wrapping_add(1));
+        control
+            .deallocations
+            .set(control.deallocations.get().wrapping_add(1));
     }
 
     /// [`Tlsf::release`], changing nothing if a neighbour is damaged.
@@ -425,6 +517,14 @@ impl Tlsf {
         }
     }
 
+    /// Whether there is, or was before it was joined with another, a free block at `block`.
+    fn was_free(self, block: usize) -> bool {
+        // SAFETY: the caller found a block's place, which has a word before it.
+        let word = unsafe { self.memory.read(header(block)) };
+        let largest = self.control().block_bytes.get();
+        block::is_free(word) && block::free(word) & !SIZE_MASK == 0 && block::free(word) <= largest
+    }
+
     /// Says what is wrong with a pointer that [`Tlsf::used`] refuses.
     #[cold]
     #[inline(never)]
@@ -433,7 +533,7 @@ impl Tlsf {
             FaultKind::Misaligned
         } else if !self.is_place(block) {
             FaultKind::OutsideRegion
-        } else if self.free_size(block) >= GRANULE {
+        } else if self.was_free(block) {
             FaultKind::AlreadyFree
         } else {
             FaultKind::NotABlock
@@ -442,25 +542,40 @@ impl Tlsf {
     }
 
     /// Near the end of memory: some block that is not certain to fit may do so as it lies. Looks
-    /// at the first block of each of the next few lists, and then down the request's own list.
-    #[cold]
-    #[inline(never)]
-    fn find_aligned_by_luck(
-        self,
-        bin: usize,
-        fits: impl Fn(usize, usize) -> bool + Copy,
-    ) -> Result<Found, Refusal> {
+    /// at the first blocks of the next lists, and at a few more of the request's own list.
+    fn find_aligned_by_luck(self, need: usize, align: usize) -> Result<Found, Refusal> {
+        // What was freed last can be had again, whatever else is free.
+        let freed = self.control().freed.get();
+        if freed != 0 && self.is_listed(freed) {
+            let size = self.free_size(freed);
+            if self.fits(freed, size, need, align) {
+                return Ok(Found {
+                    block: freed,
+                    size,
+                    list: None,
+                });
+            }
+        }
+        let bin = self.list_for(need);
         let mut above = bin;
-        for _ in 0..index::LOOK {
-            let Some(list) = self.list_above(above) else { break };
+        for _ in 0..index::LOOK / 2 {
+            let Some(list) = self.list_above(above) else {
+                break;
+            };
             let first = self.first_of(list);
             let size = self.claimed_size(first)?;
-            if fits(first, size) {
-                return Ok(Found { block: first, size, list: Some(list) });
+            if self.fits(first, size, need, align) {
+                return Ok(Found {
+                    block: first,
+                    size,
+                    list: Some(list),
+                });
             }
             above = list;
         }
-        self.find_in_list(self.first_of(bin), fits)
+        self.find_in_list(self.first_of(bin), |block, size| {
+            self.fits(block, size, need, align)
+        })
     }
 
     /// The usable bytes of a used block.
@@ -499,7 +614,11 @@ impl Tlsf {
                 memory.write(header(end), self.used_word(size) | mark & PREV_FREE);
                 control.set_end(new_end);
                 let bounds = self.first_bounds();
-                let block = Used { block: end, decoded: size | mark & PREV_FREE, bounds };
+                let block = Used {
+                    block: end,
+                    decoded: size | mark & PREV_FREE,
+                    bounds,
+                };
                 if self.release_or_undo(block).is_err() {
                     // The last free block is damaged. The new bytes stay a used block.
                     control.used.set(control.used.get() + size);

@@ -38,7 +38,9 @@ impl Tlsf {
         let control = self.control();
         control.used.set(used_bytes);
         control.peak.set(control.peak.get().max(used_bytes));
-        control.deallocations.set(control.allocations.get().wrapping_sub(live));
+        control
+            .deallocations
+            .set(control.allocations.get().wrapping_sub(live));
         if control.fresh.get() != usize::MAX {
             // How far the cut operation wrote is not known.
             control.fresh.set(usize::MAX);

@@ -64,8 +64,19 @@ const_assert_eq!(FIRST % GRANULE, 0);
 
 impl Descriptor {
     fn words(self) -> [usize; DESCRIPTOR_WORDS] {
-        let Descriptor { end, next, given_start, given_len } = self;
-        [end, next, given_start, given_len, end ^ next ^ given_start ^ given_len ^ KEY]
+        let Descriptor {
+            end,
+            next,
+            given_start,
+            given_len,
+        } = self;
+        [
+            end,
+            next,
+            given_start,
+            given_len,
+            end ^ next ^ given_start ^ given_len ^ KEY,
+        ]
     }
 
     /// Offset of the region's first block, given the descriptor's.
@@ -75,7 +86,10 @@ impl Descriptor {
 
     pub(crate) fn bounds(self, at: usize) -> Bounds {
         let low = Descriptor::first(at);
-        Bounds { low, len: self.end.wrapping_sub(low) }
+        Bounds {
+            low,
+            len: self.end.wrapping_sub(low),
+        }
     }
 }
 
@@ -111,8 +125,15 @@ impl<S: Scope> Tlsf<S> {
     #[inline(always)]
     pub(crate) fn first_bounds(self) -> Bounds {
         let control = self.control();
-        let end = if S::THOROUGH { &control.end } else { &control.reach };
-        Bounds { low: 0, len: end.get() }
+        let end = if S::THOROUGH {
+            &control.end
+        } else {
+            &control.reach
+        };
+        Bounds {
+            low: 0,
+            len: end.get(),
+        }
     }
 
     /// Bounds of the region in which a block may begin at `place`.
@@ -139,7 +160,11 @@ impl<S: Scope> Tlsf<S> {
     pub(crate) fn list_for(self, size: usize) -> usize {
         // What the first region can hold has a list of its own when `reach` is not 0.
         let bin = bin_of(size);
-        if S::THOROUGH { bin.min(self.control().last_bin.get()) } else { bin }
+        if S::THOROUGH {
+            bin.min(self.control().last_bin.get())
+        } else {
+            bin
+        }
     }
 }
 
@@ -147,7 +172,9 @@ impl Tlsf {
     #[cold]
     #[inline(never)]
     fn added_bounds_of(self, place: usize) -> Option<Bounds> {
-        self.descriptors().map(|(at, d)| d.bounds(at)).find(|bounds| bounds.hold(place))
+        self.descriptors()
+            .map(|(at, d)| d.bounds(at))
+            .find(|bounds| bounds.hold(place))
     }
 
     /// The added regions, with their descriptors' offsets. Ends early at a damaged descriptor.
@@ -174,7 +201,12 @@ impl Tlsf {
             *word = unsafe { self.memory.read(at.wrapping_add(i * WORD)) };
         }
         let [end, next, given_start, given_len, _] = words;
-        let descriptor = Descriptor { end, next, given_start, given_len };
+        let descriptor = Descriptor {
+            end,
+            next,
+            given_start,
+            given_len,
+        };
         (descriptor.words() == words).then_some(descriptor)
     }
 
@@ -211,19 +243,24 @@ impl Tlsf {
                     given_len: given.1,
                 },
             );
-            self.memory.write(header(end), self.key() | block::PREV_FREE);
+            self.memory
+                .write(header(end), self.key() | block::PREV_FREE);
             self.insert(block, size);
         }
         control.regions.set(at);
         control.set_reach();
         control.block_bytes.set(control.block_bytes.get() + size);
-        control.region_bytes.set(control.region_bytes.get() + given.1);
+        control
+            .region_bytes
+            .set(control.region_bytes.get() + given.1);
         true
     }
 
     /// Gives up an added region that is one free block. `at` is its descriptor's offset.
     pub(crate) fn remove_region(self, at: usize) -> bool {
-        let Some(descriptor) = self.descriptor(at) else { return false };
+        let Some(descriptor) = self.descriptor(at) else {
+            return false;
+        };
         let block = Descriptor::first(at);
         let size = descriptor.end.wrapping_sub(block);
         if self.free_size(block) != size || self.unlink(block).is_err() {
@@ -239,7 +276,9 @@ impl Tlsf {
         }
         control.set_reach();
         control.block_bytes.set(control.block_bytes.get() - size);
-        control.region_bytes.set(control.region_bytes.get() - descriptor.given_len);
+        control
+            .region_bytes
+            .set(control.region_bytes.get() - descriptor.given_len);
         true
     }
 }

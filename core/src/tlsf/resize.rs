@@ -15,22 +15,35 @@ impl Tlsf {
             return Ok(true);
         }
         let following = used.following();
-        // SAFETY: the word before the place after a checked block is a header or the end mark.
-        let word = unsafe { self.memory.read_any(header(following)) };
-        if !block::is_free(word) {
-            return Ok(false);
-        }
-        let joined = size.wrapping_add(block::free(word));
-        if joined > used.bounds.room(used.block) {
-            return Err(Refusal::corrupt(following));
-        }
+        let joined = size + self.free_after(used)?;
         if joined < need {
             return Ok(false);
         }
         self.unlink(following)?;
         self.set_used(used.block, joined, need, used.decoded & !SIZE_MASK);
-        self.count_growth(size, need.max(if joined - need < MIN_BLOCK { joined } else { need }));
+        self.count_growth(
+            size,
+            need.max(if joined - need < MIN_BLOCK {
+                joined
+            } else {
+                need
+            }),
+        );
         Ok(true)
+    }
+
+    /// Size of the free block that follows a used one, 0 if that is used.
+    fn free_after(self, used: Used) -> Result<usize, Refusal> {
+        let following = used.following();
+        // SAFETY: the word before the place after a checked block is a header or the end mark.
+        let word = unsafe { self.memory.read_any(header(following)) };
+        if !block::is_free(word) {
+            return Ok(0);
+        }
+        match self.free_size(following) {
+            0 => Err(Refusal::corrupt(following)),
+            size => Ok(size),
+        }
     }
 
     /// Writes a used block of `need` of `size` bytes that are in no list, and files the rest.
@@ -77,13 +90,19 @@ impl Tlsf {
             let word = self.memory.read(header(tail));
             self.memory.write(header(tail), self.used_word(rest));
             compiler_fence(Ordering::Release);
-            self.memory.write(header(used.block), self.used_word(used.decoded - rest));
+            self.memory
+                .write(header(used.block), self.used_word(used.decoded - rest));
             word
         };
-        if let Err(refusal) = self.release_or_undo(Used { block: tail, decoded: rest, bounds: used.bounds }) {
+        if let Err(refusal) = self.release_or_undo(Used {
+            block: tail,
+            decoded: rest,
+            bounds: used.bounds,
+        }) {
             // SAFETY: as above; the header and the payload get their old values back.
             unsafe {
-                self.memory.write(header(used.block), self.used_word(used.decoded));
+                self.memory
+                    .write(header(used.block), self.used_word(used.decoded));
                 self.memory.write(header(tail), payload_word);
             }
             return Err(refusal);
@@ -108,9 +127,7 @@ impl Tlsf {
         let memory = self.memory;
         // SAFETY: the flag says that a footer lies before the checked block's header; what it
         // says is compared with the bounds and with the header there before anything is changed.
-        let (word, next_word) = unsafe {
-            (memory.read(footer(used.block)), memory.read_any(header(used.following())))
-        };
+        let word = unsafe { memory.read(footer(used.block)) };
         let before = used.block.wrapping_add(word);
         let low = used.bounds.low;
         if before.wrapping_sub(low) >= used.block.wrapping_sub(low)
@@ -122,13 +139,10 @@ impl Tlsf {
             return Ok(None);
         }
         let mut size = used.size().wrapping_add(block::free(word));
-        let next_size = if block::is_free(next_word) { block::free(next_word) } else { 0 };
+        let next_size = self.free_after(used)?;
         let with_next = size < need;
         if with_next {
-            let joined = size.wrapping_add(next_size);
-            if joined > used.bounds.room(before) {
-                return Err(Refusal::corrupt(used.following()));
-            }
+            let joined = size + next_size;
             if joined < need {
                 return Ok(None);
             }

@@ -49,28 +49,48 @@ impl Iterator for Chain {
         let word = unsafe { self.tlsf.memory.read(header(block)) };
         let free = block::is_free(word);
         let decoded = word ^ self.tlsf.key();
-        let size = if free { block::free(word) } else { decoded & SIZE_MASK };
+        let size = if free {
+            block::free(word)
+        } else {
+            decoded & SIZE_MASK
+        };
         let following = block.wrapping_add(size);
         if size < MIN_BLOCK || size & !SIZE_MASK != 0 || !self.bounds.reach(following) {
             self.stopped = true;
             return Some(Err(Broken(block)));
         }
         self.at = following;
-        Some(Ok(Link { block, size, free, follows_free: !free && decoded & PREV_FREE != 0 }))
+        Some(Ok(Link {
+            block,
+            size,
+            free,
+            follows_free: !free && decoded & PREV_FREE != 0,
+        }))
     }
 }
 
 impl Tlsf {
     fn chain(self, first: usize, end: usize) -> Chain {
-        let bounds = Bounds { low: first, len: end.wrapping_sub(first) };
-        Chain { tlsf: self, bounds, at: first, end, stopped: false }
+        let bounds = Bounds {
+            low: first,
+            len: end.wrapping_sub(first),
+        };
+        Chain {
+            tlsf: self,
+            bounds,
+            at: first,
+            end,
+            stopped: false,
+        }
     }
 
     /// The chains of all regions, the first region's first.
     pub(crate) fn chains(self) -> impl Iterator<Item = Chain> {
         let control = self.control();
         let first = self.chain(control.first.get(), control.end.get());
-        let added = self.descriptors().map(move |(at, d)| self.chain(Descriptor::first(at), d.end));
+        let added = self
+            .descriptors()
+            .map(move |(at, d)| self.chain(Descriptor::first(at), d.end));
         core::iter::once(first).chain(added)
     }
 }

@@ -194,15 +194,37 @@ impl Mapping {
         if released { len } else { 0 }
     }
 
-    /// In the child of a `fork(2)`: puts a copy of the first `used` bytes in the place of memory
-    /// that is still shared with the parent, at the same addresses.
+    /// Keeps the children of a `fork(2)` from getting the range (`madvise(2)`, `MADV_DONTFORK`), or
+    /// no longer: they find nothing at its addresses until [`Mapping::detach_from_parent`]. Answers
+    /// whether that was done; for anonymous memory, and for a file that is not at hand any more, it
+    /// is not.
+    #[must_use]
+    pub fn withhold_from_children(&self, withhold: bool) -> bool {
+        let Backing::File(file) = &self.backing else {
+            return false;
+        };
+        if withhold && file.descriptor().is_none() {
+            return false;
+        }
+        let advice = if withhold {
+            libc::MADV_DONTFORK
+        } else {
+            libc::MADV_DOFORK
+        };
+        let start = core::ptr::with_exposed_provenance_mut(self.start);
+        // SAFETY: the range is ours; the advice changes nothing in this process.
+        unsafe { libc::madvise(start, self.capacity, advice) == 0 }
+    }
+
+    /// In the child of a `fork(2)`: puts a copy of the first `used` bytes at the same addresses, in
+    /// the place of memory that is shared with the parent, or withheld.
     ///
     /// The copy is an unlinked temporary file in the same directory; where it cannot be had,
     /// anonymous memory. Holes of the file are not copied. An anonymous mapping is private already,
     /// so nothing happens. Does not use the heap. `errno` may change.
     ///
     /// # Errors
-    /// If neither copy can be made. The range is still the parent's then and must not be written.
+    /// If neither copy can be made. The range must not be used then.
     ///
     /// # Safety
     /// The caller is the only thread, no part of the range changes during the call, and its own

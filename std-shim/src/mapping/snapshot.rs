@@ -1,6 +1,6 @@
 //! A private copy of a shared mapping, for the child of a fork.
 
-use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 
 use super::MapError;
 use super::anonymous::reserve;
@@ -8,45 +8,113 @@ use super::file::BackingFile;
 use super::limits::{page_size, round_up_to_page};
 use crate::os_error::OsError;
 
-/// Copies the first `used` bytes of the mapping at `start` and puts the copy in its place.
+/// Where the parent's bytes can be read.
+struct Source<'a> {
+    file: &'a BackingFile,
+    start: usize,
+    used: usize,
+    /// Whether `start` is a mapping made for the copy.
+    extra: bool,
+}
+
+impl Source<'_> {
+    /// Maps the parent's file at another place and reserves its own range, which is empty if it was
+    /// withheld. If the file is not at hand any more, its old mapping is the source.
+    ///
+    /// # Safety
+    /// As [`replace`].
+    unsafe fn open(
+        file: &BackingFile,
+        start: usize,
+        capacity: usize,
+        used: usize,
+    ) -> Result<Source<'_>, MapError> {
+        let Some(descriptor) = file.descriptor() else {
+            return Ok(Source {
+                file,
+                start,
+                used,
+                extra: false,
+            });
+        };
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        // SAFETY: the range is the copy's; nobody uses the old mapping any more (condition).
+        let (reserved, found) = unsafe {
+            let place = with_exposed_provenance_mut(start);
+            let reserved = libc::mmap(place, capacity, libc::PROT_NONE, flags, -1, 0);
+            (
+                reserved,
+                libc::mmap(
+                    null_mut(),
+                    used,
+                    libc::PROT_READ,
+                    libc::MAP_SHARED,
+                    descriptor,
+                    0,
+                ),
+            )
+        };
+        if reserved == libc::MAP_FAILED || found == libc::MAP_FAILED {
+            return Err(MapError::last("cannot map the parent's file"));
+        }
+        Ok(Source {
+            file,
+            start: found.expose_provenance(),
+            used,
+            extra: true,
+        })
+    }
+}
+
+impl Drop for Source<'_> {
+    fn drop(&mut self) {
+        if self.extra {
+            // SAFETY: mapped by `open` and used by nobody else.
+            unsafe { libc::munmap(with_exposed_provenance_mut(self.start), self.used) };
+        }
+    }
+}
+
+/// Copies the first `used` bytes of the parent's mapping at `start` and puts the copy in its place.
 /// Answers the copy's file, `None` for anonymous memory, and how many bytes are committed.
 ///
 /// # Safety
 /// As [`Mapping::detach_from_parent`](super::Mapping::detach_from_parent).
 pub(super) unsafe fn replace(
-    source: &BackingFile,
+    file: &BackingFile,
     start: usize,
     capacity: usize,
     used: usize,
 ) -> Result<(Option<BackingFile>, usize), MapError> {
     let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
     // SAFETY: the conditions are the same.
-    if let Ok(file) = unsafe { into_file(source, start, capacity, used) } {
-        return Ok((Some(file), used));
+    let source = unsafe { Source::open(file, start, capacity, used)? };
+    // SAFETY: the conditions are the same.
+    if let Ok(copy) = unsafe { into_file(&source, start, capacity) } {
+        return Ok((Some(copy), used));
     }
     // SAFETY: the conditions are the same; the first attempt changed nothing.
-    unsafe { into_anonymous(source, start, capacity, used)? };
+    unsafe { into_anonymous(&source, start, capacity)? };
     Ok((None, capacity))
 }
 
 /// # Safety
 /// As [`replace`].
 unsafe fn into_file(
-    source: &BackingFile,
+    source: &Source<'_>,
     start: usize,
     capacity: usize,
-    used: usize,
 ) -> Result<BackingFile, MapError> {
     const STEP: &str = "cannot fill the copy's file";
-    let file = source.sibling()?;
+    let file = source.file.sibling()?;
     let failed = |error| MapError { step: STEP, error };
     file.set_len(capacity).map_err(failed)?;
-    file.commit(start, 0, used).map_err(failed)?;
+    file.commit(start, 0, source.used).map_err(failed)?;
     let Some(descriptor) = file.descriptor() else {
         return Err(failed(OsError(libc::EBADF)));
     };
-    for_each_extent(source, start, used, |offset, len| {
-        write_all(descriptor, start + offset, offset, len)
+    for_each_extent(source, |offset, len| {
+        write_all(descriptor, source.start + offset, offset, len)
     })
     .map_err(failed)?;
     // SAFETY: the copy holds all that is in use, and the caller gives the old mapping up.
@@ -57,23 +125,22 @@ unsafe fn into_file(
 /// # Safety
 /// As [`replace`].
 unsafe fn into_anonymous(
-    source: &BackingFile,
+    source: &Source<'_>,
     start: usize,
     capacity: usize,
-    used: usize,
 ) -> Result<(), MapError> {
     let copy = reserve(capacity, libc::PROT_READ | libc::PROT_WRITE)?;
-    let copied = for_each_extent(source, start, used, |offset, len| {
-        // SAFETY: both ranges are mapped, as long as `used`, and apart.
+    let copied = for_each_extent(source, |offset, len| {
+        // SAFETY: both ranges are mapped, as long as the used part, and apart.
         unsafe {
-            let from: *const u8 = with_exposed_provenance(start + offset);
+            let from: *const u8 = with_exposed_provenance(source.start + offset);
             let to: *mut u8 = with_exposed_provenance_mut(copy + offset);
             core::ptr::copy_nonoverlapping(from, to, len);
         }
         Ok(())
     });
     debug_assert!(copied.is_ok());
-    // SAFETY: moves the copy over the shared mapping, which the caller gives up, in one step.
+    // SAFETY: moves the copy over the old mapping, which the caller gives up, in one step.
     let moved = unsafe {
         libc::mremap(
             with_exposed_provenance_mut(copy),
@@ -89,14 +156,13 @@ unsafe fn into_anonymous(
     Ok(())
 }
 
-/// Visits the parts of the first `used` bytes that hold data, as offset and length.
+/// Visits the used parts that hold data, as offset and length.
 fn for_each_extent(
-    source: &BackingFile,
-    start: usize,
-    used: usize,
+    source: &Source<'_>,
     mut visit: impl FnMut(usize, usize) -> Result<(), OsError>,
 ) -> Result<(), OsError> {
-    let Some(descriptor) = source.descriptor() else {
+    let (start, used) = (source.start, source.used);
+    let Some(descriptor) = source.file.descriptor() else {
         return for_each_dirty_page(start, used, visit);
     };
     let mut at = 0;

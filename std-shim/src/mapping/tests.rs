@@ -197,7 +197,7 @@ fn what_is_no_pool_is_refused() {
 fn a_child_gets_its_own_copy() {
     let scratch = Scratch::new("child");
     let used = 1 << 20;
-    for lost in [false, true] {
+    for (lost, withheld) in [(false, false), (false, true), (true, false)] {
         let mut mapping = Mapping::temporary_file(&buffer(&scratch.0), Some(4 << 20)).unwrap();
         mapping.commit(2 * used).unwrap();
         for i in (0..used).step_by(3 * 4096) {
@@ -210,6 +210,7 @@ fn a_child_gets_its_own_copy() {
             // SAFETY: the descriptor is closed as a program might do it.
             unsafe { libc::close(file.descriptor().unwrap()) };
         }
+        assert_eq!(mapping.withhold_from_children(withheld), !lost || !withheld);
         // SAFETY: the child uses only this mapping and system calls, and ends by `_exit`.
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
@@ -229,7 +230,7 @@ fn a_child_gets_its_own_copy() {
         let mut status = 0;
         // SAFETY: `status` is writable.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
-        assert_eq!(status, 0, "lost descriptor: {lost}");
+        assert_eq!(status, 0, "lost descriptor: {lost}, withheld: {withheld}");
         assert_eq!((bytes(&mut mapping)[0], bytes(&mut mapping)[1]), (5, 0));
     }
 }

@@ -33,6 +33,11 @@ impl Deferred {
         })
     }
 
+    /// Takes all blocks out; they stay allocated.
+    pub(crate) fn forget(&self) {
+        self.drain(|_| {});
+    }
+
     /// Takes all blocks out and hands each to `free`.
     pub(crate) fn drain(&self, mut free: impl FnMut(NonNull<u8>)) {
         for place in &self.places {

@@ -103,6 +103,9 @@ fn current_break() -> usize {
     unsafe { libc::sbrk(0) }.addr()
 }
 
+/// No mapping begins below this (`mmap_min_addr`, at least a page).
+const LOWEST: usize = 4096;
+
 /// The lower bits of a chunk's size word.
 const IS_MMAPPED: usize = 2;
 const NON_MAIN_ARENA: usize = 4;
@@ -147,6 +150,10 @@ fn looks_like_chunk(address: usize) -> bool {
 /// Whether the word at the address can be read. The kernel is made to read it, as part of a call
 /// that is invalid otherwise.
 fn is_readable(address: usize) -> bool {
+    // For the kernel, null would mean that there is nothing to read.
+    if address < LOWEST {
+        return false;
+    }
     const NO_SUCH_ACTION: i32 = i32::MAX;
     // SAFETY: with an invalid action nothing is changed.
     let answer = unsafe {

@@ -11,17 +11,17 @@
 //!
 //! ```text
 //! parent                                  child
-//! prepare: freeze the pool,               (before any other call on the heap)
-//!          a pair of sockets
+//! prepare: freeze the pool, withhold it   (at the first access to the pool,
+//!          from the child                  or in its handler)
 //! parent:  lock the pool                  wait for the length
 //!          send the committed length  ->  copy the pool into a new file,
-//!          wait for the child         <-  map it in the old one's place, close the socket
+//!          wait for the child         <-  map it in the old one's place, say so
 //!          unlock
 //! ```
 //!
 //! While the pool is frozen, other threads allocate from the [`nested`] arenas, which are private
 //! memory, and their frees wait: no block that the child knows is freed or handed out anew before it
-//! is copied. A child that dies meanwhile, or a fork that fails, closes the socket, too.
+//! is copied. See [`withheld`] for the first access. A child that dies meanwhile, or a fork that fails, closes the socket, too.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
@@ -30,12 +30,17 @@ use allotment::os_error::{KeepErrno, OsError};
 use allotment_core::lock_api::RawMutex;
 
 use crate::arena::Arena;
-use crate::{exit_report, message, nested, runtime};
+use crate::withheld::Begun;
+use crate::{exit_report, message, nested, runtime, withheld};
 
 /// Forks that can be under way at the same time and be followed.
 const SLOTS: usize = 64;
 
 const CLOSED: i32 = -1;
+
+/// Added to the length that the parent sends, which is a multiple of a page: no block was freed or
+/// handed out since the fork.
+const UNCHANGED: usize = 1;
 
 /// A fork that is under way.
 struct Slot {
@@ -52,6 +57,9 @@ struct Slot {
     interrupted: AtomicBool,
     /// Whether it froze the main pool.
     frozen: AtomicBool,
+    /// The fields of [`Begun`].
+    withheld: AtomicBool,
+    unblocked: AtomicBool,
 }
 
 static FORKS: [Slot; SLOTS] = [const {
@@ -63,6 +71,8 @@ static FORKS: [Slot; SLOTS] = [const {
         child_socket: AtomicI32::new(CLOSED),
         interrupted: AtomicBool::new(false),
         frozen: AtomicBool::new(false),
+        withheld: AtomicBool::new(false),
+        unblocked: AtomicBool::new(false),
     }
 }; SLOTS];
 
@@ -116,9 +126,14 @@ pub(crate) extern "C" fn prepare() {
         .store(unsafe { libc::getpid() }, Ordering::Relaxed);
     slot.parent_socket.store(sockets[0], Ordering::Relaxed);
     slot.child_socket.store(sockets[1], Ordering::Relaxed);
-    slot.interrupted
-        .store(arena.is_interrupted(), Ordering::Relaxed);
+    let interrupted = arena.is_interrupted();
+    slot.interrupted.store(interrupted, Ordering::Relaxed);
     runtime::note_fork_begins();
+    let frozen = !interrupted && arena.pool().lock_raw().freeze();
+    slot.frozen.store(frozen, Ordering::Relaxed);
+    let begun = withheld::begin(arena);
+    slot.withheld.store(begun.withheld, Ordering::Relaxed);
+    slot.unblocked.store(begun.unblocked, Ordering::Relaxed);
 }
 
 /// After the fork, in the parent, and after a fork that failed.
@@ -132,13 +147,13 @@ pub(crate) extern "C" fn parent() {
     let interrupted = slot.interrupted.load(Ordering::Relaxed);
     let lock = arena.pool().lock_raw();
     let kept = slot.frozen.load(Ordering::Relaxed) && lock.keep_frozen();
-    if !kept { message::line(format_args!("DEBUG not kept")); }
     if !kept && !interrupted {
         lock.lock();
     }
     let socket = slot.parent_socket.load(Ordering::Relaxed);
-    if socket != CLOSED && send(socket, arena.mapping().committed()) {
-        // The child sends nothing: it closes its end when it is done.
+    let message = arena.mapping().committed() | if kept || interrupted { UNCHANGED } else { 0 };
+    if socket != CLOSED && send(socket, message) {
+        // Until the child says that it is done, or is no more.
         receive(socket);
     }
     if !interrupted {
@@ -146,13 +161,40 @@ pub(crate) extern "C" fn parent() {
         unsafe { lock.unlock() };
     }
     close(&slot.parent_socket);
+    let begun = Begun {
+        withheld: slot.withheld.load(Ordering::Relaxed),
+        unblocked: slot.unblocked.load(Ordering::Relaxed),
+    };
     slot.give_up();
     runtime::note_fork_ends();
+    withheld::end(arena, begun);
 }
 
 /// After the fork, in the child.
 pub(crate) extern "C" fn child() {
     let _errno = KeepErrno::new();
+    settle();
+    if UNBLOCKED.swap(false, Ordering::Relaxed) {
+        withheld::block_again();
+    }
+}
+
+/// If the caller is a fork's child whose handler has not run yet, makes the pool its own. Answers
+/// whether that is so. The C library or another library's handler needs the pool first.
+pub(crate) fn settle_child_early() -> bool {
+    let _errno = KeepErrno::new();
+    let Some(slot) = Slot::mine() else {
+        return false;
+    };
+    // SAFETY: only asks.
+    if slot.process.load(Ordering::Relaxed) == unsafe { libc::getpid() } {
+        return false;
+    }
+    settle();
+    true
+}
+
+fn settle() {
     if let Some(arena) = runtime::existing_main_arena() {
         // SAFETY: a fork's child has one thread.
         unsafe { settle_child(arena) };
@@ -160,15 +202,8 @@ pub(crate) extern "C" fn child() {
     runtime::forget_other_threads();
 }
 
-/// If the caller is a fork's child whose handler has not run yet, because another library's handler
-/// comes before ours and allocates, does what [`child`] does.
-pub(crate) fn settle_child_early() {
-    let Some(slot) = Slot::mine() else { return };
-    // SAFETY: only asks.
-    if slot.process.load(Ordering::Relaxed) != unsafe { libc::getpid() } {
-        child();
-    }
-}
+/// In a child: `SIGSEGV` is to be blocked again when its handler runs.
+static UNBLOCKED: AtomicBool = AtomicBool::new(false);
 
 /// # Safety
 /// The caller is the only thread of a fork's child.
@@ -181,19 +216,27 @@ unsafe fn settle_child(arena: &'static Arena) {
     if settled {
         return;
     }
+    let me = ThreadPointer::current().get();
+    for other in &FORKS {
+        // Other threads' forks are the parent's, which waits for the end of their sockets. One of
+        // this thread, which a signal handler interrupted to fork, goes on here, too, but with
+        // nobody at the other end.
+        if slot.is_some_and(|slot| core::ptr::eq(slot, other)) {
+            continue;
+        }
+        close_socket(&other.parent_socket);
+        close_socket(&other.child_socket);
+        if other.thread.load(Ordering::Relaxed) != me {
+            other.give_up();
+        }
+    }
     if is_file {
         // SAFETY: forwarded.
         unsafe { take_copy(arena, slot) };
         SETTLED.store(pid, Ordering::Relaxed);
-    }
-    let me = ThreadPointer::current().get();
-    for slot in &FORKS {
-        // Other threads' forks are the parent's. One of this thread, which a signal handler
-        // interrupted to fork, goes on here, too, but with nobody at the other end.
-        close_socket(&slot.parent_socket);
-        close_socket(&slot.child_socket);
-        if slot.thread.load(Ordering::Relaxed) != me {
-            slot.give_up();
+        withheld::end_in_child();
+        if let Some(slot) = slot {
+            UNBLOCKED.store(slot.unblocked.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
     // SAFETY: forwarded.
@@ -214,16 +257,19 @@ static SETTLED: AtomicI32 = AtomicI32::new(0);
 /// # Safety
 /// The caller is the only thread of a fork's child.
 unsafe fn take_copy(arena: &'static Arena, slot: Option<&Slot>) {
-    let mut used = arena.mapping().committed();
+    let mut message = arena.mapping().committed();
     if let Some(slot) = slot {
         close(&slot.parent_socket);
         let socket = slot.child_socket.load(Ordering::Relaxed);
-        if socket != CLOSED
-            && let Some(length) = receive(socket)
-        {
-            used = length;
+        if socket != CLOSED {
+            message = receive(socket).unwrap_or(message);
         }
     }
+    if message & UNCHANGED == 0 {
+        // The parent may have freed them since.
+        arena.deferred.forget();
+    }
+    let used = message & !UNCHANGED;
     // SAFETY: one thread, and the parent keeps the pool as it is if it waits.
     if let Err(error) = unsafe { arena.detach_from_parent(used) } {
         message::abort(format_args!(
@@ -235,6 +281,10 @@ unsafe fn take_copy(arena: &'static Arena, slot: Option<&Slot>) {
             // The parent's handler holds the lock; in this process its thread is the caller.
             // SAFETY: the caller is the only thread and in no operation.
             unsafe { arena.pool().lock_raw().reset() };
+        }
+        let socket = slot.child_socket.load(Ordering::Relaxed);
+        if socket != CLOSED {
+            send(socket, 0);
         }
         close(&slot.child_socket);
         slot.give_up();

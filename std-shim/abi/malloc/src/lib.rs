@@ -9,6 +9,7 @@
 //!     foreign     pointers that are not ours
 //! runtime       the one-time set-up from the environment, and what the hot path must notice
 //! fork          both processes of a fork go on allocating
+//!   withheld      the child must not touch the parent's file before it has a copy
 //! exit_report   the figures at exit
 //! message       lines on standard error
 //! ```
@@ -29,3 +30,4 @@ mod lifecycle;
 mod message;
 mod nested;
 mod runtime;
+mod withheld;

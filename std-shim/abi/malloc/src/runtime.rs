@@ -74,7 +74,7 @@ fn attend() -> bool {
         return false;
     }
     if attention >= FORK {
-        fork::settle_child_early();
+        let _ = fork::settle_child_early();
     }
     if attention & DEFERRED != 0 {
         drain_deferred();
@@ -87,7 +87,7 @@ fn drain_deferred() {
     let Some(arena) = existing_main_arena() else {
         return;
     };
-    if arena.is_interrupted() {
+    if !arena.is_available() {
         return;
     }
     ATTENTION.fetch_and(!DEFERRED, Ordering::Relaxed);
