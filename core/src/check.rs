@@ -85,7 +85,7 @@ pub(crate) fn check(tlsf: Tlsf) -> Result<CheckReport, Damage> {
     let mut report = CheckReport::default();
     for mut chain in tlsf.chains() {
         let mut after_free = false;
-        while let Some(link) = chain.next() {
+        for link in chain.by_ref() {
             let link = link.map_err(|broken| damage(broken.0, Invariant::Size))?;
             if link.free {
                 if after_free {

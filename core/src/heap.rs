@@ -23,8 +23,9 @@ pub struct Options {
     /// `allocate_zeroed` does not write to memory that was never handed out. Saying so of
     /// memory that is not zero makes `allocate_zeroed` return memory that is not zero.
     pub zeroed: bool,
-    /// The length in bytes that the region may be extended to. The index is sized for it, so that
-    /// large blocks keep lists of their own after an [`extend`](Heap::extend). Less than the
+    /// The length in bytes that the region may be extended to, or the length of the longest region
+    /// that will be added if that is more. The index is sized for it, so that large blocks keep
+    /// lists of their own and the fast paths stay open after an [`extend`](Heap::extend). Less than the
     /// region's own length, such as 0, means just that length.
     pub capacity: usize,
     /// Who is told of misuse and damage.

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn cuts_at_a_character() {
         let mut text = TextBuffer::<5>::new();
-        write!(text, "ab{}", "ééé").unwrap();
+        write!(text, "ab{}", ["ééé"].concat()).unwrap();
         assert_eq!(text.as_str(), "abé");
     }
 

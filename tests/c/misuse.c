@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 extern void *__libc_malloc(size_t);
@@ -434,8 +433,6 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    struct rlimit no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
     if (argc < 3) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             puts(cases[i].name);

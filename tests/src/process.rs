@@ -71,6 +71,7 @@ fn tail(text: &str) -> &str {
 ///
 /// When the program does not start, or hangs: then its whole process group is killed.
 pub fn run(command: &mut Command) -> Outcome {
+    forbid_core_dumps(command);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -104,6 +105,23 @@ pub fn run(command: &mut Command) -> Outcome {
         stdout: end(stdout),
         stderr: end(stderr),
     }
+}
+
+/// A dump of a large pool takes so long that it looks like a hang.
+fn forbid_core_dumps(command: &mut Command) {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let forbid = move || {
+        // SAFETY: setrlimit only reads the structure.
+        match unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec, the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(forbid) };
 }
 
 fn collect(mut source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {

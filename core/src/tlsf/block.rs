@@ -53,7 +53,7 @@ pub(crate) const MAX_ALIGN_CODE: u32 = (GRANULE / 2 - 1) as u32;
 const_assert!(KEY & (GRANULE - 1) == 0);
 const_assert!(KEY <= isize::MAX as usize);
 const_assert!(KEY > isize::MAX as usize / 2);
-const_assert!(MIN_BLOCK % GRANULE == 0);
+const_assert!(MIN_BLOCK.is_multiple_of(GRANULE));
 const_assert!(MIN_BLOCK == 2 * GRANULE);
 const_assert!(MAX_ALIGN_CODE << 1 | 1 < GRANULE as u32);
 
@@ -176,7 +176,7 @@ mod tests {
             255,
             usize::MAX,
             usize::MAX / 0xFF * 0x41,
-            WORD << 40 % usize::BITS,
+            WORD << (40 % usize::BITS),
         ] {
             let size = (word ^ KEY) & SIZE_MASK;
             assert!(size > 1 << (usize::BITS - 4), "{word:#x}");

@@ -40,7 +40,7 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
         bin * GRANULE
     } else {
         let level = bin / lists - 1;
-        ((bin % lists) + lists) * GRANULE << level
+        (((bin % lists) + lists) * GRANULE) << level
     }
 }
 

@@ -529,7 +529,7 @@ impl Tlsf {
     #[cold]
     #[inline(never)]
     fn classify(self, block: usize) -> Refusal {
-        let kind = if self.memory.address_of(block) % GRANULE != 0 {
+        let kind = if !self.memory.address_of(block).is_multiple_of(GRANULE) {
             FaultKind::Misaligned
         } else if !self.is_place(block) {
             FaultKind::OutsideRegion

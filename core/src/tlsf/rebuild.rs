@@ -22,7 +22,7 @@ impl Tlsf {
         for mut chain in self.chains() {
             // Offset and size of the free blocks just before the present one, joined.
             let mut pending: Option<(usize, usize)> = None;
-            while let Some(link) = chain.next() {
+            for link in chain.by_ref() {
                 let link = link?;
                 if link.free {
                     let (start, size) = pending.unwrap_or((link.block, 0));
