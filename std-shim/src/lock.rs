@@ -126,7 +126,7 @@ impl FutexMutex {
     pub fn keep_frozen(&self) -> bool {
         let me = ThreadPointer::current().0;
         let mut seen = self.state.load(Ordering::Relaxed);
-        while seen & !WAITERS == me | FROZEN {
+        while seen & !(WAITERS | FREEZING) == me | FROZEN {
             match self.state.compare_exchange(
                 seen,
                 seen & !FROZEN,
@@ -410,9 +410,11 @@ mod tests {
         assert!(!mutex.is_locked());
 
         assert!(mutex.freeze());
+        // Another thread that wants to freeze it, too, does not take it over.
+        mutex.state.fetch_or(FREEZING, Ordering::Relaxed);
         assert!(mutex.keep_frozen());
         thread::scope(|scope| {
-            scope.spawn(|| assert!(mutex.is_available() && mutex.is_locked()));
+            scope.spawn(|| assert!(!mutex.is_available() && mutex.is_locked()));
         });
         assert!(!mutex.keep_frozen());
         // SAFETY: still locked by this thread.
