@@ -28,10 +28,8 @@ const FORMAT: u16 = 1;
 struct Prefix {
     magic: u64,
     format: u16,
-    /// Bytes in a word.
-    word: u8,
     /// Bytes from this prefix to the lock.
-    lock: u8,
+    lock: u16,
     /// Bytes from this prefix to the heap's region.
     heap: u32,
 }
@@ -138,15 +136,22 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         let too_small = CreateError::TooSmall { given: len };
         let region = Region::trim(start.addr(), len).ok_or(too_small)?;
         let edge = region.start - start.addr();
-        let lock_at = (region.start + size_of::<Prefix>()).next_multiple_of(align_of::<R>());
-        let heap_at = (lock_at + size_of::<R>()).next_multiple_of(GRANULE);
+        let aligned = |address: Option<usize>, align| {
+            address
+                .and_then(|address| address.checked_next_multiple_of(align))
+                .ok_or(too_small)
+        };
+        let lock_at = aligned(
+            region.start.checked_add(size_of::<Prefix>()),
+            align_of::<R>(),
+        )?;
+        let heap_at = aligned(lock_at.checked_add(size_of::<R>()), GRANULE)?;
         let header = heap_at - start.addr();
         let heap_len = len.checked_sub(header).ok_or(too_small)?;
         let prefix = Prefix {
             magic: MAGIC,
             format: FORMAT,
-            word: size_of::<usize>() as u8,
-            lock: u8::try_from(lock_at - region.start).map_err(|_| too_small)?,
+            lock: u16::try_from(lock_at - region.start).map_err(|_| too_small)?,
             heap: u32::try_from(heap_at - region.start).map_err(|_| too_small)?,
         };
         start.expose_provenance();

@@ -47,15 +47,36 @@ pub(crate) const PREV_FREE: usize = 1;
 /// The bits of a decoded used header that hold the size.
 pub(crate) const SIZE_MASK: usize = !(GRANULE - 1);
 
-/// The largest alignment code; it means "at least `GRANULE << MAX_ALIGN_CODE`".
-pub(crate) const MAX_ALIGN_CODE: u32 = (GRANULE / 2 - 1) as u32;
+/// Binary logarithms of the alignments that a used header can name: usual ones, and one that
+/// stands for all that is larger.
+#[cfg(target_pointer_width = "64")]
+const ALIGN_LOG2: [u8; 8] = [4, 6, 8, 12, 16, 21, 30, 63];
+/// See the 64-bit value.
+#[cfg(not(target_pointer_width = "64"))]
+const ALIGN_LOG2: [u8; 4] = [3, 6, 12, 31];
+
+/// For each binary logarithm of an alignment, the first of [`ALIGN_LOG2`] that is not smaller, as it
+/// stands in a header.
+const ALIGN_CODES: [u8; usize::BITS as usize] = {
+    let mut codes = [0; usize::BITS as usize];
+    let (mut log2, mut code) = (0, 0);
+    while log2 < codes.len() {
+        if log2 > ALIGN_LOG2[code] as usize {
+            code += 1;
+        }
+        codes[log2] = (code as u8) << 1;
+        log2 += 1;
+    }
+    codes
+};
 
 const_assert!(KEY & (GRANULE - 1) == 0);
 const_assert!(KEY <= isize::MAX as usize);
 const_assert!(KEY > isize::MAX as usize / 2);
 const_assert!(MIN_BLOCK.is_multiple_of(GRANULE));
 const_assert!(MIN_BLOCK == 2 * GRANULE);
-const_assert!(MAX_ALIGN_CODE << 1 | 1 < GRANULE as u32);
+const_assert!(ALIGN_LOG2.len() << 1 == GRANULE);
+const_assert!(1 << ALIGN_LOG2[0] == GRANULE);
 
 /// Offset of a block's header word, given the block's offset.
 #[inline(always)]
@@ -116,29 +137,15 @@ pub(crate) const fn size_for(payload: usize) -> usize {
 /// The code that a used header keeps for a power-of-two alignment.
 #[inline(always)]
 pub(crate) const fn align_code(align: usize) -> usize {
-    if align <= GRANULE {
-        return 0;
-    }
-    let code = align.ilog2() - GRANULE.ilog2();
-    let code = if code > MAX_ALIGN_CODE {
-        MAX_ALIGN_CODE
-    } else {
-        code
-    };
-    (code as usize) << 1
+    ALIGN_CODES[align.trailing_zeros() as usize % ALIGN_CODES.len()] as usize
 }
 
-/// The alignment that a block at `address` must keep, from its decoded header.
-///
-/// The largest code stands for all large alignments: then the address itself tells, and the
-/// answer may be stricter than what was asked for, but never laxer.
+/// The alignment that a block at `address` must keep, from its decoded header: never less than
+/// what was asked for, and no more than the alignment that the header names.
 pub(crate) const fn align_of_code(decoded: usize, address: usize) -> usize {
-    let code = ((decoded & (GRANULE - 1)) >> 1) as u32;
-    if code == MAX_ALIGN_CODE {
-        1 << address.trailing_zeros()
-    } else {
-        GRANULE << code
-    }
+    let named = ALIGN_LOG2[(decoded & (GRANULE - 1)) >> 1] as u32;
+    let actual = address.trailing_zeros();
+    1 << if actual < named { actual } else { named }
 }
 
 #[cfg(test)]

@@ -369,6 +369,13 @@ impl<S: Scope> Tlsf<S> {
         control.allocations.set(control.allocations.get() + 1);
     }
 
+    /// To be called when a free block goes for good: what will be written in its place may look
+    /// like it.
+    #[inline(always)]
+    pub(crate) fn forget_freed(self) {
+        self.control().freed.set(0);
+    }
+
     /// Notes that memory was written up to `following` and the two links of a block there.
     #[inline(always)]
     pub(crate) fn touched(self, following: usize) {
@@ -599,41 +606,46 @@ impl Tlsf {
         {
             return None;
         }
-        let mut size = tail & SIZE_MASK;
-        if size < MIN_BLOCK {
-            size = 0;
-        } else {
-            let new_end = end + size;
-            let memory = self.memory;
-            // SAFETY: the old end mark becomes the header of a used block over the new bytes,
-            // which is then released like any other; the new end mark lies in its last word.
-            unsafe {
-                memory.write(header(new_end), self.key());
-                compiler_fence(Ordering::Release);
-                let mark = memory.read(header(end)) ^ self.key();
-                memory.write(header(end), self.used_word(size) | mark & PREV_FREE);
-                control.set_end(new_end);
-                let bounds = self.first_bounds();
-                let block = Used {
-                    block: end,
-                    decoded: size | mark & PREV_FREE,
-                    bounds,
-                };
-                if self.release_or_undo(block).is_err() {
-                    // The last free block is damaged. The new bytes stay a used block.
-                    control.used.set(control.used.get() + size);
-                } else if mark & PREV_FREE != 0 && control.fresh.get() <= end {
-                    // The old footer and end mark now lie inside memory that counts as zero.
-                    memory.write(footer(end), 0);
-                    memory.write(header(end), 0);
-                } else {
-                    self.touched(end);
-                }
+        let won = tail & SIZE_MASK;
+        let size = if won < MIN_BLOCK { 0 } else { won };
+        // First what is true in any case, so that an extension that is cut off loses the new bytes
+        // at worst.
+        control.region_bytes.set(region_bytes);
+        control.tail.set(tail - size);
+        if size == 0 {
+            return Some(0);
+        }
+        let new_end = end + size;
+        let memory = self.memory;
+        // SAFETY: the old end mark becomes the header of a used block over the new bytes, which is
+        // then released like any other; the new end mark lies in its last word.
+        unsafe {
+            memory.write(header(new_end), self.key());
+            compiler_fence(Ordering::Release);
+            let flag = (memory.read(header(end)) ^ self.key()) & PREV_FREE;
+            memory.write(header(end), self.used_word(size) | flag);
+            compiler_fence(Ordering::Release);
+            control.set_end(new_end);
+            control.block_bytes.set(control.block_bytes.get() + size);
+            let block = Used {
+                block: end,
+                decoded: size | flag,
+                bounds: self.first_bounds(),
+            };
+            if self.release_or_undo(block).is_err() {
+                // The last free block is damaged. The new bytes stay a used block.
+                control.used.set(control.used.get() + size);
+                control
+                    .allocations
+                    .set(control.allocations.get().wrapping_add(1));
+            } else if flag != 0 && control.fresh.get() <= end {
+                // The old footer and end mark now lie inside memory that counts as zero.
+                memory.write(footer(end), 0);
+                memory.write(header(end), 0);
+            } else {
+                self.touched(end);
             }
         }
-        control.block_bytes.set(control.block_bytes.get() + size);
-        control.tail.set(tail - size);
-        control.region_bytes.set(region_bytes);
         Some(size)
     }
 }

@@ -18,12 +18,13 @@ impl Tlsf {
         }
         // SAFETY: all free blocks are put back below.
         unsafe { self.clear_lists() }
-        let (mut used_bytes, mut live) = (0, 0);
+        let (mut used_bytes, mut block_bytes, mut live) = (0, 0, 0);
         for mut chain in self.chains() {
             // Offset and size of the free blocks just before the present one, joined.
             let mut pending: Option<(usize, usize)> = None;
             for link in chain.by_ref() {
                 let link = link?;
+                block_bytes += link.size;
                 if link.free {
                     let (start, size) = pending.unwrap_or((link.block, 0));
                     pending = Some((start, size + link.size));
@@ -33,9 +34,14 @@ impl Tlsf {
                 live += 1;
                 self.close_gap(pending.take(), link.block);
             }
+            // SAFETY: the word before a region's end is its end mark.
+            unsafe { self.memory.write(header(chain.end()), self.key()) }
             self.close_gap(pending, chain.end());
         }
         let control = self.control();
+        control.set_reach();
+        self.forget_freed();
+        control.block_bytes.set(block_bytes);
         control.used.set(used_bytes);
         control.peak.set(control.peak.get().max(used_bytes));
         control

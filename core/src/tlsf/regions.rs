@@ -266,6 +266,7 @@ impl Tlsf {
         if self.free_size(block) != size || self.unlink(block).is_err() {
             return false;
         }
+        self.forget_freed();
         let control = self.control();
         if control.regions.get() == at {
             control.regions.set(descriptor.next);

@@ -20,6 +20,7 @@ impl Tlsf {
             return Ok(false);
         }
         self.unlink(following)?;
+        self.forget_freed();
         self.set_used(used.block, joined, need, used.decoded & !SIZE_MASK);
         self.count_growth(
             size,
@@ -156,6 +157,7 @@ impl Tlsf {
             }
             return Err(refusal);
         }
+        self.forget_freed();
         // SAFETY: the joined block covers the block before, the own block and perhaps the next
         // one; their headers are inside it now. The old header must not pass for one any more.
         unsafe {
@@ -169,7 +171,12 @@ impl Tlsf {
             memory.write(header(used.block), block::free(used.size()));
             self.touched(end);
         }
-        self.count_growth(used.size(), size);
+        // The caller gives the rest back at once: that it was in use does not count as a peak.
+        let control = self.control();
+        let kept = if size - need < MIN_BLOCK { size } else { need };
+        let peak = control.used.get() - used.size() + kept;
+        control.peak.set(control.peak.get().max(peak));
+        control.used.set(control.used.get() - used.size() + size);
         Ok(Some(before))
     }
 }
