@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -186,12 +186,20 @@ fn signals_are_passed_on() {
         ("USR1", libc::SIGUSR1),
     ] {
         let script = format!("trap 'exit 9' {name}; echo ready; while :; do sleep 0.02; done");
-        let mut child = allot()
+        let mut command = allot();
+        command
             .args(["run", "--stats", "sh", "-c", &script])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("allot starts");
+            .stderr(Stdio::null());
+        // A shell cannot trap what was ignored when it started, such as SIGHUP under nohup.
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(signal, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().expect("allot starts");
         wait_for_line(&mut child.stdout, "ready");
         send(child.id(), signal);
         assert_eq!(

@@ -158,12 +158,12 @@ fn script(interpreter: &str, name: &str) -> Command {
 }
 
 /// Whether a program that not every machine has is there. Says so when it is not; where
-/// `ALLOT_TESTS_REQUIRE` lists it, that is a failure.
+/// `TESTS_REQUIRE` lists it, that is a failure.
 fn installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).any(|directory| directory.join(program).is_file());
     if !found {
-        let required = env::var("ALLOT_TESTS_REQUIRE").unwrap_or_default();
+        let required = env::var("TESTS_REQUIRE").unwrap_or_default();
         let is_required = required
             .split_ascii_whitespace()
             .any(|name| name == program);

@@ -197,9 +197,13 @@ impl Arena {
         if left == 0 || need - SLACK > left.saturating_add(self.pool.stats().largest_free) {
             return false;
         }
-        let step = committed.min(LARGEST_STEP).max(need).min(left);
-        let done = self.mapping().commit(committed + step).is_ok()
-            || (need < step && self.mapping().commit(committed + need).is_ok());
+        let mut step = committed.min(LARGEST_STEP).max(need).min(left);
+        let mut done = self.mapping().commit(committed + step).is_ok();
+        // On a nearly full disk, what is left of it.
+        while !done && step > need {
+            step = (step / 2).max(need);
+            done = self.mapping().commit(committed + step).is_ok();
+        }
         // SAFETY: the bytes right behind the region were committed just now, and read as zero.
         done && unsafe { self.pool.extend(self.mapping().committed() - committed) }.is_ok()
     }
