@@ -11,6 +11,7 @@ use crate::check::{CheckReport, Damage};
 use crate::fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
 use crate::region::{CreateError, GRANULE, Region, WORD};
 use crate::stats::Stats;
+use crate::tlsf::class::opaque;
 use crate::tlsf::control::{self, Layout as Geometry};
 use crate::tlsf::refusal::Refusal;
 use crate::tlsf::regions::{Descriptor, MAX_REGIONS};
@@ -289,7 +290,7 @@ impl<'r> Heap<'r> {
 
     /// From which offset on the first region is known to be zero.
     pub(crate) fn fresh(&self) -> usize {
-        self.tlsf.control().fresh.get()
+        self.tlsf.control().fresh()
     }
 
     /// How many of a new block's `size` bytes have to be zeroed, given what [`Heap::fresh`] was
@@ -324,11 +325,12 @@ impl<'r> Heap<'r> {
     /// Frees, in a form that leaves nothing to be done after the call of the slow path.
     #[inline(always)]
     fn free_or_refuse(&mut self, ptr: NonNull<u8>, size: Option<usize>) {
-        let block = self.tlsf.memory.offset_of(ptr.addr().get());
+        // Opaque, so that not both the offset and the pointer take a register.
+        let block = opaque(self.tlsf.memory.offset_of(ptr.addr().get()));
         match self.tlsf.free_near(block, size) {
             Ok(()) => {}
-            Err(Stuck::AtNext) => self.free_slowly(block, size, Stuck::AtNext),
-            Err(Stuck::AtPrevious) => self.free_slowly(block, size, Stuck::AtPrevious),
+            Err((size, Stuck::AtNext)) => self.free_slowly(block, size, Stuck::AtNext),
+            Err((_, Stuck::AtPrevious)) => self.free_slowly(block, None, Stuck::AtPrevious),
         }
     }
 

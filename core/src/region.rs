@@ -156,6 +156,73 @@ impl Memory {
     }
 }
 
+/// The same for words at a fixed distance from an offset: a free block's second link, and the
+/// footer before a block's end. (Where the distance is part of the offset, the compiler adds it to
+/// the origin first, and keeps the sum in a register of its own.)
+impl Memory {
+    #[inline(always)]
+    fn foot(self, end: usize) -> *mut usize {
+        self.pointer(end).cast::<usize>().wrapping_sub(2)
+    }
+
+    /// Reads the footer of the block that ends at an offset. See [`Memory::read_any`].
+    ///
+    /// # Safety
+    /// As for [`Memory::read_any`].
+    #[inline(always)]
+    pub(crate) unsafe fn read_any_foot(self, end: usize) -> usize {
+        // SAFETY: the bytes belong to an exposed region (this function's condition).
+        unsafe { self.foot(end).read_unaligned() }
+    }
+
+    /// Writes the footer of the block that ends at an offset. See [`Memory::write`].
+    ///
+    /// # Safety
+    /// As for [`Memory::write`].
+    #[inline(always)]
+    pub(crate) unsafe fn write_foot(self, end: usize, value: usize) {
+        // SAFETY: an aligned word of an exposed region that no reference of a user covers (this
+        // function's condition).
+        unsafe { self.foot(end).write(value) }
+    }
+
+    #[inline(always)]
+    fn second(self, offset: usize) -> *mut usize {
+        self.pointer(offset).cast::<usize>().wrapping_add(1)
+    }
+
+    /// See [`Memory::read_any`].
+    ///
+    /// # Safety
+    /// As for [`Memory::read_any`].
+    #[inline(always)]
+    pub(crate) unsafe fn read_any_second(self, offset: usize) -> usize {
+        // SAFETY: the bytes belong to an exposed region (this function's condition).
+        unsafe { self.second(offset).read_unaligned() }
+    }
+
+    /// See [`Memory::read`].
+    ///
+    /// # Safety
+    /// As for [`Memory::read`].
+    #[inline(always)]
+    pub(crate) unsafe fn read_second(self, offset: usize) -> usize {
+        // SAFETY: an aligned word of an exposed region (this function's condition).
+        unsafe { self.second(offset).read() }
+    }
+
+    /// See [`Memory::write`].
+    ///
+    /// # Safety
+    /// As for [`Memory::write`].
+    #[inline(always)]
+    pub(crate) unsafe fn write_second(self, offset: usize, value: usize) {
+        // SAFETY: an aligned word of an exposed region that no reference of a user covers (this
+        // function's condition).
+        unsafe { self.second(offset).write(value) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

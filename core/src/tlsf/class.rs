@@ -30,7 +30,7 @@ const LINEAR: usize = 1 << LINEAR_LOG2;
 pub(crate) fn bin_of(size: usize) -> usize {
     let level = highest_bit(size | LINEAR);
     let step = level - SL_LOG2;
-    opaque((size >> step) + ((level - LINEAR_LOG2) << SL_LOG2))
+    list_number(size >> step, level << SL_LOG2)
 }
 
 /// The smallest size that belongs to `bin`: the inverse of [`bin_of`].
@@ -48,7 +48,7 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
 /// it is used in.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn opaque(mut value: usize) -> usize {
+pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: there is no instruction.
     unsafe {
         core::arch::asm!("/* {} */", inout(reg) value,
@@ -59,8 +59,30 @@ pub(super) fn opaque(mut value: usize) -> usize {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-pub(super) fn opaque(value: usize) -> usize {
+pub(crate) fn opaque(value: usize) -> usize {
     value
+}
+
+/// Sum of a list's number inside its level and that of the level's first list, the latter counted
+/// from level 0.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn list_number(inside: usize, level: usize) -> usize {
+    let number: usize;
+    // The compiler would add in two steps, or in each use anew.
+    // SAFETY: the instruction reads and writes registers only.
+    unsafe {
+        core::arch::asm!("lea {}, [{} + {} - {}]", out(reg) number, in(reg) inside, in(reg) level,
+            const LINEAR_LOG2 << SL_LOG2, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
+}
+
+/// See above.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn list_number(inside: usize, level: usize) -> usize {
+    inside + level - (LINEAR_LOG2 << SL_LOG2)
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.

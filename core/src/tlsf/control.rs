@@ -56,9 +56,10 @@ pub(crate) struct Control {
     pub(crate) listed: Cell<usize>,
     /// The highest list's number. It takes all blocks that would belong beyond it, too.
     pub(crate) last_bin: Cell<usize>,
-    /// Everything from here to `end`, but for the last free block's footer, was never written
-    /// since the heap was made over zeroed memory. `usize::MAX` if it was not.
-    pub(crate) fresh: Cell<usize>,
+    /// The highest place of a block so far: everything from its links on to `end`, but for the last
+    /// free block's footer, was never written since the heap was made over zeroed memory.
+    /// `usize::MAX` if it was not. See [`Control::fresh`].
+    pub(crate) written: Cell<usize>,
     /// A bit for each bitmap word, set if that word is not 0. It may be set although the word is
     /// 0: only a search clears it.
     pub(crate) summary: Cell<usize>,
@@ -103,6 +104,12 @@ const_assert_eq!(offset_of!(Control, first), 14 * WORD);
 const_assert_eq!(offset_of!(Control, created_at), 19 * WORD);
 
 impl Control {
+    /// From which offset on the first region, but for the last free block's footer, is known to be
+    /// zero.
+    pub(crate) fn fresh(&self) -> usize {
+        self.written.get().saturating_add(2 * WORD)
+    }
+
     /// Moves the first region's end. `last_bin` and `first` have been set.
     pub(crate) fn set_end(&self, end: usize) {
         self.end.set(end);
@@ -128,17 +135,11 @@ pub(crate) const fn bitmap(word: usize) -> usize {
     (!word).wrapping_mul(WORD)
 }
 
-/// Offset, in words, of the bitmap word that has the bit of list `bin`: the same place as
-/// `bitmap(bin / BITS)`, in the form that needs the fewest instructions.
+/// Where the bit of list `bin` is, counted in bits from the origin: bit `bin % BITS` of the word
+/// at `bitmap(bin / BITS)`.
 #[inline(always)]
-pub(crate) const fn bitmap_index(bin: usize) -> isize {
-    !(bin as isize) >> BITS.ilog2()
-}
-
-/// Offset of the bitmap word that has the bit of list `bin`.
-#[inline(always)]
-pub(crate) const fn bitmap_of(bin: usize) -> usize {
-    bitmap_index(bin).wrapping_mul(WORD as isize) as usize
+pub(crate) const fn bit_of(bin: usize) -> isize {
+    (bin ^ BITS.wrapping_neg()) as isize
 }
 
 /// Offset of the head of list `bin`.
@@ -241,7 +242,7 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
         control.first.set(layout.first);
         control.set_end(layout.end);
         control
-            .fresh
+            .written
             .set(if zeroed { layout.first } else { usize::MAX });
         control.created_at.set(memory.address_of(0));
         control.key.set(key);

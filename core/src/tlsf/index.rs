@@ -21,10 +21,13 @@
 //! Every link is checked before it is followed: it must point into a region, and the block there
 //! must point back.
 
+use core::mem::offset_of;
+
 use super::Tlsf;
-use super::block::{self, MIN_BLOCK, SIZE_MASK, back, footer, header, next};
+use super::bits;
+use super::block::{self, MIN_BLOCK, SIZE_MASK, footer, header, next};
 use super::class::opaque;
-use super::control::{BITS, bitmap, bitmap_of, head};
+use super::control::{BITS, Control, bit_of, bitmap, head};
 use super::refusal::Refusal;
 use super::regions::Scope;
 use crate::region::WORD;
@@ -62,25 +65,23 @@ impl<S: Scope> Tlsf<S> {
         }
         let bin = self.list_for(need);
         let first = self.first_of(bin);
-        if first != 0 {
-            let size = self.first_size(first)?;
-            if size >= need {
-                return Ok(Found {
-                    block: first,
-                    size,
-                    list: Some(bin),
-                });
-            }
+        if first != 0
+            && let Some(end) = self.end_of_first(first, need)?
+        {
+            return Ok(Found {
+                block: first,
+                end,
+                list: Some(bin),
+            });
         }
         if let Some(bin) = self.list_above(bin) {
             let first = self.first_of(bin);
-            let size = self.first_size(first)?;
-            if size < need {
+            let Some(end) = self.end_of_first(first, need)? else {
                 return Err(Refusal::corrupt(first));
-            }
+            };
             return Ok(Found {
                 block: first,
-                size,
+                end,
                 list: Some(bin),
             });
         }
@@ -91,20 +92,23 @@ impl<S: Scope> Tlsf<S> {
         }
     }
 
-    /// [`Tlsf::claimed_size`] of the first block of a list. That it is at a block's place need not
-    /// be looked at again in the first region: it was when it became the first.
+    /// Where the first block of a list ends, if it has `need` bytes. That it is at a block's place
+    /// need not be looked at again in the first region: it was when it became the first.
     #[inline(always)]
-    fn first_size(self, block: usize) -> Result<usize, Refusal> {
+    fn end_of_first(self, block: usize, need: usize) -> Result<Option<usize>, Refusal> {
         if S::THOROUGH {
-            return self.claimed_size(block);
+            let size = self.claimed_size(block)?;
+            return Ok((size >= need).then(|| block.wrapping_add(size)));
         }
         // SAFETY: a region has a word before each place where a block may begin.
-        let size = block::free(unsafe { self.memory.read(header(block)) });
-        if size <= self.first_bounds().len.wrapping_sub(block) {
-            Ok(size)
-        } else {
-            Err(Refusal::corrupt(block))
+        let word = unsafe { self.memory.read(header(block)) };
+        // With a word that is not negative, this is less than `block`, or wraps round to more than
+        // half of all addresses. Places and what is listed are less than half of them.
+        let end = block.wrapping_sub(word);
+        if end > self.first_bounds().len {
+            return Err(Refusal::corrupt(block));
         }
+        Ok((end >= block.wrapping_add(need)).then_some(end))
     }
 
     /// What the header at `block` says of a free block's size, if that ends in the region.
@@ -131,27 +135,41 @@ impl<S: Scope> Tlsf<S> {
             // the header; the mark in the header's last bitmap word ends the search there.
             unsafe { self.memory.read(bitmap(number)) }
         };
-        let mut number = bin / BITS;
-        let mut bits = word(number) & (!0 << (bin % BITS));
-        if bits == 0 {
+        let number = bin / BITS;
+        let bits = word(number) >> (bin % BITS);
+        let found = if bits != 0 {
+            bin + bits.trailing_zeros() as usize
+        } else {
             let summary = &self.control().summary;
+            let mut later = summary.get() & (!1 << number);
             loop {
-                let later = summary.get() & (!1 << number);
-                number = later.trailing_zeros() as usize;
-                bits = word(number % BITS);
+                let number = later.trailing_zeros() as usize % BITS;
+                let bits = word(number);
                 if bits != 0 {
-                    break;
+                    break number * BITS + bits.trailing_zeros() as usize;
                 }
                 summary.set(summary.get() & !(1 << number));
+                later &= later - 1;
             }
-        }
-        let found = opaque(number * BITS + bits.trailing_zeros() as usize);
+        };
+        let found = opaque(found);
         (found <= self.control().last_bin.get()).then_some(found)
     }
 
     /// Takes a found block out of its list. Nothing is changed if its links are not in order.
     #[inline(always)]
     pub(crate) fn take_out(self, found: Found) -> Result<(), Refusal> {
+        // SAFETY: the found block was seen to end in the region.
+        let end = unsafe { self.memory.read_any_foot(found.end) };
+        if end != block::free(found.size()) {
+            return Err(Refusal::corrupt(found.block));
+        }
+        self.take_out_checked(found)
+    }
+
+    /// [`Tlsf::take_out`] of a block whose footer was compared with its header.
+    #[inline(always)]
+    pub(crate) fn take_out_checked(self, found: Found) -> Result<(), Refusal> {
         let Found {
             block,
             list: Some(bin),
@@ -165,21 +183,18 @@ impl<S: Scope> Tlsf<S> {
         // the region. The block after it is touched only if it is at a block's place.
         unsafe {
             let after = memory.read(next(block));
-            let end = block.wrapping_add(found.size);
-            if memory.read(back(block)) != bin
-                || memory.read_any(footer(end)).wrapping_add(found.size) != 0
-            {
+            if memory.read_second(block) != bin {
                 return Err(Refusal::corrupt(block));
             }
             if after == 0 {
                 memory.write(head(bin), 0);
                 self.mark_empty(bin);
             } else {
-                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                if !self.is_place(after) || memory.read_any_second(after) != block {
                     return Err(Refusal::corrupt(block));
                 }
                 memory.write(head(bin), after);
-                memory.write(back(after), bin);
+                memory.write_second(after, bin);
             }
         }
         Ok(())
@@ -194,7 +209,7 @@ impl<S: Scope> Tlsf<S> {
         // only once these were found to be places of blocks, or heads of lists.
         unsafe {
             let after = memory.read(next(block));
-            let before = memory.read(back(block));
+            let before = memory.read_second(block);
             if before <= self.control().last_bin.get() {
                 if memory.read(head(before)) != block {
                     return Err(Refusal::corrupt(block));
@@ -204,21 +219,21 @@ impl<S: Scope> Tlsf<S> {
                     self.mark_empty(before);
                     return Ok(());
                 }
-                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                if !self.is_place(after) || memory.read_any_second(after) != block {
                     return Err(Refusal::corrupt(block));
                 }
                 memory.write(head(before), after);
-                memory.write(back(after), before);
+                memory.write_second(after, before);
                 return Ok(());
             }
             if !self.is_place(before) || memory.read_any(next(before)) != block {
                 return Err(Refusal::corrupt(block));
             }
             if after != 0 {
-                if !self.is_place(after) || memory.read_any(back(after)) != block {
+                if !self.is_place(after) || memory.read_any_second(after) != block {
                     return Err(Refusal::corrupt(block));
                 }
-                memory.write(back(after), before);
+                memory.write_second(after, before);
             }
             memory.write(next(before), after);
         }
@@ -233,108 +248,126 @@ impl<S: Scope> Tlsf<S> {
     #[inline(always)]
     pub(crate) unsafe fn insert(self, block: usize, size: usize) {
         // SAFETY: forwarded.
-        unsafe { self.insert_into(self.list_for(size), block, size) }
+        unsafe { self.insert_until(block, block.wrapping_add(size), size) }
     }
 
-    /// [`Tlsf::insert`], when the list is known to be `bin`.
+    /// [`Tlsf::insert`], when it is known, too, that `end` is `block + size`.
     ///
     /// # Safety
     /// As for [`Tlsf::insert`].
     #[inline(always)]
-    pub(crate) unsafe fn insert_into(self, bin: usize, block: usize, size: usize) {
+    pub(crate) unsafe fn insert_until(self, block: usize, end: usize, size: usize) {
         debug_assert!(size >= MIN_BLOCK);
+        let bin = self.list_for(size);
+        // SAFETY: forwarded.
+        unsafe {
+            let after = self.before_inserting(bin, block);
+            self.write_first(bin, block, end, block::free(size), after);
+        }
+    }
+
+    /// Makes the first block of list `bin` name `block` as the one before it, and answers its
+    /// place, or marks the list as filled.
+    ///
+    /// # Safety
+    /// [`Tlsf::write_first`] comes next.
+    #[inline(always)]
+    pub(crate) unsafe fn before_inserting(self, bin: usize, block: usize) -> usize {
         let memory = self.memory;
-        let mut first = self.first_of(bin);
-        // SAFETY: the header, both links and the footer lie in the block's own bytes (condition
-        // of this function); the old first block's `back` word is reached only after it was found
-        // to be a place of a block that names this list.
+        let first = self.first_of(bin);
+        // SAFETY: the old first block's `back` word is reached only after it was found to be a
+        // place of a block that names this list.
         unsafe {
             if first == 0 {
                 self.mark_filled(bin);
-            } else if (!S::THOROUGH || self.is_place(first)) && memory.read(back(first)) == bin {
-                memory.write(back(first), block);
+            } else if (!S::THOROUGH || self.is_place(first)) && memory.read_second(first) == bin {
+                memory.write_second(first, block);
             } else {
                 // The head was written over. What it led to cannot be reached safely.
-                first = 0;
+                return 0;
             }
-            self.write_first(bin, block, size, first);
         }
+        first
     }
 
-    /// Writes a free block that becomes the first of list `bin`, before `after`.
+    /// Writes a free block that becomes the first of list `bin`, before `after`: its header and
+    /// the footer before `end` are `word`.
     ///
     /// # Safety
     /// As for [`Tlsf::insert`].
     #[inline(always)]
-    unsafe fn write_first(self, bin: usize, block: usize, size: usize, after: usize) {
+    pub(crate) unsafe fn write_first(
+        self,
+        bin: usize,
+        block: usize,
+        end: usize,
+        word: usize,
+        after: usize,
+    ) {
         let memory = self.memory;
+        let bin = opaque(bin);
         // SAFETY: all words lie in the block's own bytes, or are a head in the header.
         unsafe {
             memory.write(next(block), after);
-            memory.write(back(block), bin);
+            memory.write_second(block, bin);
             memory.write(head(bin), block);
-            memory.write(footer(block.wrapping_add(size)), block::free(size));
-            memory.write(header(block), block::free(size));
+            memory.write_foot(end, word);
+            memory.write(header(block), word);
         }
     }
 
-    /// Puts a free block of `size` bytes at `block` in the place of `old`, the first of list
-    /// `bin`, of which it is a part or which is a part of it. Most operations next to a large free
-    /// block leave it in the same list, and then need not touch the bitmap.
+    /// Prepares for the part of a found block behind its first `need` bytes to take that block's place as the
+    /// first of list `bin`: makes the list's second block name it as the one before, and answers
+    /// the second block's place. Nothing is changed if the links are not in order. Most allocations from a
+    /// large free block leave it in the same list, and then need not touch the bitmap.
     ///
     /// # Safety
-    /// As for [`Tlsf::insert`], but `old` is the first of the list; its header was read.
+    /// [`Tlsf::write_first`] comes next.
     #[inline(always)]
-    pub(crate) unsafe fn replace_first(
+    pub(crate) unsafe fn before_replacing(
         self,
+        found: Found,
         bin: usize,
-        old: usize,
-        block: usize,
-        size: usize,
-    ) -> Result<(), Refusal> {
+        need: usize,
+    ) -> Result<usize, Refusal> {
         let memory = self.memory;
-        // SAFETY: both links of `old` lie in the region; the block after it is touched only if it
-        // is at a block's place and points back.
+        let old = found.block;
+        // SAFETY: the found block's header was read: the links lie in the region. The block after
+        // it is touched only if it is at a block's place.
         unsafe {
-            let after = memory.read(next(old));
-            if memory.read(back(old)) != bin {
+            if memory.read_second(old) != bin {
                 return Err(Refusal::corrupt(old));
             }
+            let after = memory.read(next(old));
             if after != 0 {
-                if !self.is_place(after) || memory.read_any(back(after)) != old {
+                if !self.is_place(after) || memory.read_any_second(after) != old {
                     return Err(Refusal::corrupt(old));
                 }
-                memory.write(back(after), block);
+                memory.write_second(after, old.wrapping_add(need));
             }
-            self.write_first(bin, block, size, after);
+            Ok(after)
         }
-        Ok(())
     }
 
     #[inline(always)]
     fn mark_filled(self, bin: usize) {
-        let word = bitmap_of(bin);
-        // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
+        // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header, and so does the
+        // summary, which has a bit for each of them.
         unsafe {
-            self.memory
-                .write(word, self.memory.read(word) | 1 << (bin % BITS))
+            bits::set::<0>(self.memory.pointer(0), bit_of(bin));
+            bits::set::<{ offset_of!(Control, summary) }>(
+                self.memory.pointer(0),
+                (bin / BITS) as isize,
+            );
         }
-        let summary = &self.control().summary;
-        summary.set(summary.get() | 1 << (bin / BITS));
     }
 
     #[inline(always)]
     fn mark_empty(self, bin: usize) {
-        let word = bitmap_of(bin);
         // SAFETY: as in `mark_filled`.
-        unsafe {
-            self.memory
-                .write(word, self.memory.read(word) & !(1 << (bin % BITS)))
-        }
+        unsafe { bits::clear::<0>(self.memory.pointer(0), bit_of(bin)) }
     }
-}
 
-impl Tlsf {
     /// Whether there is a free block at `block`, and a list that it is in.
     pub(crate) fn is_listed(self, block: usize) -> bool {
         if self.free_size(block) == 0 {
@@ -343,25 +376,13 @@ impl Tlsf {
         // SAFETY: `free_size` found what looks like a free block, so the links' places lie in the
         // region, and so do the heads of lists and the links of other blocks' places.
         unsafe {
-            let before = self.memory.read(back(block));
+            let before = self.memory.read_second(block);
             if before <= self.control().last_bin.get() {
                 self.first_of(before) == block
             } else {
                 self.is_place(before) && self.memory.read_any(next(before)) == block
             }
         }
-    }
-
-    /// The highest non-empty list.
-    pub(crate) fn list_highest(self) -> Option<usize> {
-        for word in (0..=self.control().last_bin.get() / BITS).rev() {
-            // SAFETY: words up to that of `last_bin` lie in the header.
-            let bits = unsafe { self.memory.read(bitmap(word)) };
-            if bits != 0 {
-                return Some(word * BITS + bits.ilog2() as usize);
-            }
-        }
-        None
     }
 
     /// The first of at most [`LOOK`] blocks of a list, from `first` on, that `fits`.
@@ -384,7 +405,7 @@ impl Tlsf {
             if fits(block, size) {
                 return Ok(Found {
                     block,
-                    size,
+                    end: block.wrapping_add(size),
                     list: None,
                 });
             }
@@ -392,6 +413,20 @@ impl Tlsf {
             block = unsafe { self.memory.read(next(block)) };
         }
         Err(Refusal::NoMemory)
+    }
+}
+
+impl Tlsf {
+    /// The highest non-empty list.
+    pub(crate) fn list_highest(self) -> Option<usize> {
+        for word in (0..=self.control().last_bin.get() / BITS).rev() {
+            // SAFETY: words up to that of `last_bin` lie in the header.
+            let bits = unsafe { self.memory.read(bitmap(word)) };
+            if bits != 0 {
+                return Some(word * BITS + bits.ilog2() as usize);
+            }
+        }
+        None
     }
 
     /// Forgets all lists.
@@ -436,7 +471,15 @@ impl Tlsf {
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) block: usize,
-    pub(crate) size: usize,
+    /// Where it ends.
+    pub(crate) end: usize,
     /// The list that it is the first block of, if it is known to be.
     pub(crate) list: Option<usize>,
+}
+
+impl Found {
+    #[inline(always)]
+    pub(crate) fn size(self) -> usize {
+        self.end.wrapping_sub(self.block)
+    }
 }

@@ -23,6 +23,7 @@
 //! The chain of headers is in order after every single store: whoever finds the heap between two
 //! instructions of an operation that will never go on can [`rebuild`](Tlsf::rebuild) the rest.
 
+mod bits;
 pub(crate) mod block;
 pub(crate) mod class;
 pub(crate) mod control;
@@ -173,23 +174,23 @@ impl<S: Scope> Tlsf<S> {
         }
     }
 
-    /// Makes a used block free and joins it with its free neighbours.
+    /// Makes a used block free and joins it with its free neighbours. `following` is
+    /// [`Used::following`].
     #[inline(always)]
-    pub(crate) fn release(self, used: Used) -> Result<(), Stuck> {
+    pub(crate) fn release(self, used: Used, following: usize) -> Result<(), Stuck> {
         let memory = self.memory;
         let mut block = used.block;
-        let mut size = used.size();
-        let following = used.following();
+        let mut end = following;
+        let size;
         // SAFETY: `used` was checked, so its header and the next one, which may be the end mark,
         // lie in the region, and so does the word before the own header. Free neighbours are
         // touched only after their words were found to agree with one another.
         unsafe {
+            // Header and footer of a free block are the same word: minus its size.
             let word = memory.read_any(header(following));
             if block::is_free(word) {
-                size = size.wrapping_add(block::free(word));
-                if size > used.bounds.room(block)
-                    || memory.read_any(footer(block.wrapping_add(size))) != word
-                {
+                end = end.wrapping_sub(word);
+                if !self.is_end(used.bounds, end) || memory.read_any_foot(end) != word {
                     return Err(Stuck::AtNext);
                 }
                 self.unlink(following).map_err(|_| Stuck::AtNext)?;
@@ -197,7 +198,6 @@ impl<S: Scope> Tlsf<S> {
                 memory.write(header(following), word | PREV_FREE);
             }
             if used.follows_free() {
-                // Header and footer of a free block are the same word: minus its size.
                 let word = memory.read(footer(block));
                 let before = block.wrapping_add(word);
                 let low = used.bounds.low;
@@ -207,10 +207,10 @@ impl<S: Scope> Tlsf<S> {
                 {
                     return Err(Stuck::AtPrevious);
                 }
-                size = size.wrapping_sub(word);
                 block = before;
             }
-            self.insert(block, size);
+            size = end.wrapping_sub(block);
+            self.insert_until(block, end, size);
             self.control().freed.set(block);
             // If the block before was free, the own header went out of use, but not before the
             // joined block's header covered it. It must not pass for a used one any more.
@@ -224,40 +224,44 @@ impl<S: Scope> Tlsf<S> {
     #[inline(always)]
     pub(crate) fn allocate(self, need: usize) -> Result<usize, Refusal> {
         let found = self.find(need)?;
-        self.cut(found, need)?;
-        Ok(found.block)
+        self.cut(found, need)
     }
 
     /// Makes a used block of `need` bytes at the start of a found one.
     #[inline(always)]
-    fn cut(self, found: Found, need: usize) -> Result<(), Refusal> {
-        let Found { block, size, list } = found;
-        let rest = size - need;
-        if rest >= MIN_BLOCK {
-            let bin = self.list_for(rest);
-            let rest_at = block.wrapping_add(need);
-            // SAFETY: the rest is the end of the found block, which is the first of its list or
-            // is taken out of it.
-            unsafe {
-                if list == Some(bin) {
-                    // The footer must be right before it is written anew.
-                    if self.memory.read_any(footer(block.wrapping_add(size))) != block::free(size) {
-                        return Err(Refusal::corrupt(block));
-                    }
-                    self.replace_first(bin, block, rest_at, rest)?;
-                } else {
-                    self.take_out(found)?;
-                    self.insert_into(bin, rest_at, rest);
-                }
-                compiler_fence(Ordering::Release);
-                self.memory.write(header(block), self.used_word(need));
-            }
-            self.count_allocation(block, need);
-        } else {
-            self.take_out(found)?;
-            self.carve(block, size, need, 0);
+    fn cut(self, found: Found, need: usize) -> Result<usize, Refusal> {
+        let Found { block, end, list } = found;
+        // SAFETY: the found block was seen to end in the region.
+        let foot = unsafe { self.memory.read_any_foot(end) };
+        if foot.wrapping_add(found.size()) != 0 {
+            return Err(Refusal::corrupt(block));
         }
-        Ok(())
+        let rest = found.size() - need;
+        if rest < MIN_BLOCK {
+            self.take_out_checked(found)?;
+            self.carve(block, found.size(), need, 0);
+            return Ok(block);
+        }
+        let bin = self.list_for(rest);
+        // SAFETY: the rest is the end of the found block, which is the first of its list or is
+        // taken out of it.
+        unsafe {
+            let rest_at;
+            let after = if list == Some(bin) {
+                let after = self.before_replacing(found, bin, need)?;
+                rest_at = class::opaque(block.wrapping_add(need));
+                after
+            } else {
+                self.take_out_checked(found)?;
+                rest_at = class::opaque(block.wrapping_add(need));
+                self.before_inserting(bin, rest_at)
+            };
+            self.write_first(bin, rest_at, end, block::free(rest), after);
+            compiler_fence(Ordering::Release);
+            self.memory.write(header(block), self.used_word(need));
+            self.count_allocation(rest_at, need);
+        }
+        Ok(block)
     }
 
     /// Finds a free block that `need` bytes at a multiple of `align` fit into.
@@ -279,7 +283,7 @@ impl<S: Scope> Tlsf<S> {
             if self.fits(first, size, need, align) {
                 return Ok(Found {
                     block: first,
-                    size,
+                    end: first.wrapping_add(size),
                     list: Some(bin),
                 });
             }
@@ -308,7 +312,7 @@ impl<S: Scope> Tlsf<S> {
         let follows_free = if pad == 0 { 0 } else { PREV_FREE };
         self.carve(
             block,
-            found.size - pad,
+            found.size() - pad,
             need,
             block::align_code(align) | follows_free,
         );
@@ -326,11 +330,7 @@ impl<S: Scope> Tlsf<S> {
     fn pad_for(self, block: usize, align: usize) -> usize {
         let address = self.memory.address_of(block);
         let pad = address.wrapping_neg() & (align - 1);
-        if pad != 0 && pad < MIN_BLOCK {
-            pad + align
-        } else {
-            pad
-        }
+        if pad == GRANULE { pad + align } else { pad }
     }
 
     /// Makes a block of `need` bytes at the start of `size` bytes that are in no list, and files
@@ -354,12 +354,12 @@ impl<S: Scope> Tlsf<S> {
                 size
             }
         };
-        self.count_allocation(block, taken);
+        self.count_allocation(block.wrapping_add(taken), taken);
     }
 
     #[inline(always)]
-    fn count_allocation(self, block: usize, taken: usize) {
-        self.touched(block.wrapping_add(taken));
+    fn count_allocation(self, following: usize, taken: usize) {
+        self.touched(following);
         let control = self.control();
         let used = control.used.get() + taken;
         control.used.set(used);
@@ -380,10 +380,50 @@ impl<S: Scope> Tlsf<S> {
     #[inline(always)]
     pub(crate) fn touched(self, following: usize) {
         let control = self.control();
-        let written = following.wrapping_add(2 * WORD);
-        if written > control.fresh.get() && following <= control.end.get() {
-            control.fresh.set(written);
+        // Places in other regions are not below the end.
+        if following > control.written.get() && (!S::THOROUGH || following <= control.end.get()) {
+            control.written.set(following);
         }
+    }
+
+    /// Near the end of memory: some block that is not certain to fit may do so as it lies. Looks
+    /// at the first blocks of the next lists, and at a few more of the request's own list.
+    fn find_aligned_by_luck(self, need: usize, align: usize) -> Result<Found, Refusal> {
+        if !S::THOROUGH && need > self.control().listed.get() {
+            return Err(Refusal::NoMemory);
+        }
+        // What was freed last can be had again, whatever else is free.
+        let freed = self.control().freed.get();
+        if freed != 0 && self.is_listed(freed) {
+            let size = self.free_size(freed);
+            if self.fits(freed, size, need, align) {
+                return Ok(Found {
+                    block: freed,
+                    end: freed.wrapping_add(size),
+                    list: None,
+                });
+            }
+        }
+        let bin = self.list_for(need);
+        let mut above = bin;
+        for _ in 0..index::LOOK / 2 {
+            let Some(list) = self.list_above(above) else {
+                break;
+            };
+            let first = self.first_of(list);
+            let size = self.claimed_size(first)?;
+            if self.fits(first, size, need, align) {
+                return Ok(Found {
+                    block: first,
+                    end: first.wrapping_add(size),
+                    list: Some(list),
+                });
+            }
+            above = list;
+        }
+        self.find_in_list(self.first_of(bin), |block, size| {
+            self.fits(block, size, need, align)
+        })
     }
 }
 
@@ -409,8 +449,7 @@ impl Tlsf {
         } else {
             self.find(need)?
         };
-        self.cut(found, need)?;
-        Ok(found.block)
+        self.cut(found, need)
     }
 
     /// Whether a fast path that ended with this refusal saw all that it had to see.
@@ -436,13 +475,12 @@ impl Tlsf {
         refusal: Refusal,
     ) -> Result<usize, Refusal> {
         let found = if self.searched_all(refusal) {
-            Err(Refusal::NoMemory)
+            self.near().find_aligned_by_luck(need, align)?
         } else {
-            self.find_aligned(need, align)
-        };
-        let found = match found {
-            Err(Refusal::NoMemory) => self.find_aligned_by_luck(need, align)?,
-            found => found?,
+            match self.find_aligned(need, align) {
+                Err(Refusal::NoMemory) => self.find_aligned_by_luck(need, align)?,
+                found => found?,
+            }
         };
         self.place(found, need, align)
     }
@@ -451,18 +489,30 @@ impl Tlsf {
     #[inline(always)]
     pub(crate) fn free(self, block: usize, payload: Option<usize>) -> Result<(), Refusal> {
         self.free_near(block, payload)
-            .or_else(|stuck| self.free_thoroughly(block, payload, stuck))
+            .or_else(|(payload, stuck)| self.free_thoroughly(block, payload, stuck))
     }
 
-    /// The fast path of [`Tlsf::free`]. If it gets stuck, [`Tlsf::free_thoroughly`] goes on.
+    /// The fast path of [`Tlsf::free`]. If it gets stuck, [`Tlsf::free_thoroughly`] goes on. It is
+    /// told the payload only where that was not looked at yet.
     #[inline(always)]
-    pub(crate) fn free_near(self, block: usize, payload: Option<usize>) -> Result<(), Stuck> {
+    pub(crate) fn free_near(
+        self,
+        block: usize,
+        payload: Option<usize>,
+    ) -> Result<(), (Option<usize>, Stuck)> {
         let near = self.near();
-        let used = near.used(block).map_err(|_| Stuck::AtNext)?;
+        let used = near.used(block).map_err(|_| (payload, Stuck::AtNext))?;
         if !used.served(payload) {
-            return Err(Stuck::AtNext);
+            return Err((payload, Stuck::AtNext));
         }
-        near.release(used)?;
+        let following = used.following();
+        // Opaque, so that the size is taken from it anew at the end, and needs no register till then.
+        let used = Used {
+            decoded: class::opaque(used.decoded),
+            ..used
+        };
+        near.release(used, following)
+            .map_err(|stuck| (None, stuck))?;
         self.count_free(used.size());
         Ok(())
     }
@@ -499,13 +549,14 @@ impl Tlsf {
 
     /// [`Tlsf::release`], changing nothing if a neighbour is damaged.
     pub(crate) fn release_or_undo(self, used: Used) -> Result<(), Refusal> {
-        self.release(used).map_err(|stuck| match stuck {
-            Stuck::AtNext => Refusal::corrupt(used.following()),
-            Stuck::AtPrevious => {
-                self.undo_join(used);
-                Refusal::corrupt(used.block)
-            }
-        })
+        self.release(used, used.following())
+            .map_err(|stuck| match stuck {
+                Stuck::AtNext => Refusal::corrupt(used.following()),
+                Stuck::AtPrevious => {
+                    self.undo_join(used);
+                    Refusal::corrupt(used.block)
+                }
+            })
     }
 
     /// Takes back what [`Tlsf::release`] did about the next block before it was stuck at the one
@@ -546,43 +597,6 @@ impl Tlsf {
             FaultKind::NotABlock
         };
         Refusal::Fault(kind, block)
-    }
-
-    /// Near the end of memory: some block that is not certain to fit may do so as it lies. Looks
-    /// at the first blocks of the next lists, and at a few more of the request's own list.
-    fn find_aligned_by_luck(self, need: usize, align: usize) -> Result<Found, Refusal> {
-        // What was freed last can be had again, whatever else is free.
-        let freed = self.control().freed.get();
-        if freed != 0 && self.is_listed(freed) {
-            let size = self.free_size(freed);
-            if self.fits(freed, size, need, align) {
-                return Ok(Found {
-                    block: freed,
-                    size,
-                    list: None,
-                });
-            }
-        }
-        let bin = self.list_for(need);
-        let mut above = bin;
-        for _ in 0..index::LOOK / 2 {
-            let Some(list) = self.list_above(above) else {
-                break;
-            };
-            let first = self.first_of(list);
-            let size = self.claimed_size(first)?;
-            if self.fits(first, size, need, align) {
-                return Ok(Found {
-                    block: first,
-                    size,
-                    list: Some(list),
-                });
-            }
-            above = list;
-        }
-        self.find_in_list(self.first_of(bin), |block, size| {
-            self.fits(block, size, need, align)
-        })
     }
 
     /// The usable bytes of a used block.
@@ -638,7 +652,7 @@ impl Tlsf {
                 control
                     .allocations
                     .set(control.allocations.get().wrapping_add(1));
-            } else if flag != 0 && control.fresh.get() <= end {
+            } else if flag != 0 && control.fresh() <= end {
                 // The old footer and end mark now lie inside memory that counts as zero.
                 memory.write(footer(end), 0);
                 memory.write(header(end), 0);

@@ -47,9 +47,9 @@ impl Tlsf {
         control
             .deallocations
             .set(control.allocations.get().wrapping_sub(live));
-        if control.fresh.get() != usize::MAX {
+        if control.written.get() != usize::MAX {
             // How far the cut operation wrote is not known.
-            control.fresh.set(usize::MAX);
+            control.written.set(usize::MAX);
         }
         Ok(())
     }

@@ -152,7 +152,23 @@ impl<S: Scope> Tlsf<S> {
     /// Whether a block may begin at `place`.
     #[inline(always)]
     pub(crate) fn is_place(self, place: usize) -> bool {
-        self.bounds_of(place).is_some()
+        if S::THOROUGH {
+            return self.bounds_of(place).is_some();
+        }
+        // Reading it anew is cheaper than a register for it in the whole of an operation.
+        // SAFETY: the word stands in the header, as `control` has it.
+        place < unsafe { self.control().reach.as_ptr().read_volatile() }
+    }
+
+    /// Whether a block may end at `end`. `bounds` are those of the region that it begins in.
+    #[inline(always)]
+    pub(crate) fn is_end(self, bounds: Bounds, end: usize) -> bool {
+        if S::THOROUGH {
+            bounds.reach(end)
+        } else {
+            // SAFETY: as in `is_place`.
+            end <= unsafe { self.control().reach.as_ptr().read_volatile() }
+        }
     }
 
     /// The list for a free block of `size` bytes.
