@@ -48,7 +48,7 @@ pub enum Invariant {
     Links,
     /// A free block is in the list for its size, and each list is as long as it should be.
     List,
-    /// The bitmap tells which lists have blocks.
+    /// The bitmap tells which lists have blocks, and the summary knows of them.
     Bitmap,
     /// The counters say what the blocks add up to.
     Counters,
@@ -150,7 +150,8 @@ fn check_lists(tlsf: Tlsf, free_blocks: usize) -> Result<(), (usize, Invariant)>
         let mut at = tlsf.first_of(bin);
         // SAFETY: the bitmap's words for lists up to `last_bin` lie in the header.
         let bit = unsafe { tlsf.memory.read(bitmap(bin / BITS)) } >> (bin % BITS) & 1;
-        if (bit == 1) != (at != 0) {
+        let noted = tlsf.control().summary.get() >> (bin / BITS) & 1 == 1;
+        if (bit == 1) != (at != 0) || (bit == 1 && !noted) {
             return Err((at, Invariant::Bitmap));
         }
         while at != 0 {

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use crate::blocks::Blocks;
 use crate::check::{CheckReport, Damage};
 use crate::fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
-use crate::region::{CreateError, GRANULE, Region, WORD};
+use crate::region::{CreateError, GRANULE, Memory, Region, WORD};
 use crate::stats::Stats;
 use crate::tlsf::class::opaque;
 use crate::tlsf::control::{self, Layout as Geometry};
@@ -679,6 +679,13 @@ impl<'r> Heap<'r> {
         crate::check::check(self.tlsf)
     }
 
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter {
+            memory: self.tlsf.memory,
+            on_fault: self.on_fault,
+        }
+    }
+
     /// Tells the handler of a fault, or counts a failure. Always `None`, for the caller to hand on.
     #[cold]
     #[inline(never)]
@@ -688,7 +695,7 @@ impl<'r> Heap<'r> {
                 let control = self.tlsf.control();
                 control.failures.set(control.failures.get() + 1);
             }
-            Refusal::Fault(..) => report(self.tlsf, self.on_fault, refusal, size),
+            Refusal::Fault(..) => self.reporter().report(refusal, size),
         }
         None
     }
@@ -703,20 +710,29 @@ impl<'r> Heap<'r> {
     }
 }
 
-/// Tells a handler of a fault.
-#[cold]
-pub(crate) fn report(tlsf: Tlsf, on_fault: FaultHandler, refusal: Refusal, size: usize) {
-    if let Refusal::Fault(kind, offset) = refusal {
-        let detail = if kind == FaultKind::SizeMismatch {
-            size
-        } else {
-            0
-        };
-        on_fault(&Fault {
-            kind,
-            address: tlsf.memory.address_of(offset),
-            detail,
-        });
+/// What it takes to tell of a fault, apart from the heap itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Reporter {
+    memory: Memory,
+    on_fault: FaultHandler,
+}
+
+impl Reporter {
+    #[cold]
+    pub(crate) fn report(self, refusal: Refusal, size: usize) {
+        if let Refusal::Fault(kind, offset) = refusal {
+            let detail = if kind == FaultKind::SizeMismatch {
+                size
+            } else {
+                0
+            };
+            let address = self.memory.address_of(offset);
+            (self.on_fault)(&Fault {
+                kind,
+                address,
+                detail,
+            });
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use lock_api::{Mutex, RawMutex};
 
 use crate::heap::{Heap, Options};
-use crate::pool::or_null;
+use crate::pool::{no_unwinding, or_null};
 use crate::region::CreateError;
 use crate::stats::Stats;
 use crate::tlsf::refusal::Refusal;
@@ -118,11 +118,9 @@ impl<R: RawMutex> LockedHeap<R> {
             Ok(value) => Some(value),
             Err(Refusal::NoMemory) => heap.refuse(Refusal::NoMemory, size),
             Err(fault) => {
-                // A second handle on the same heap, to report without the lock. It is used for
-                // nothing else.
-                let (tlsf, on_fault) = (heap.tlsf, heap.on_fault);
+                let reporter = heap.reporter();
                 drop(guard);
-                crate::heap::report(tlsf, on_fault, fault, size);
+                reporter.report(fault, size);
                 None
             }
         }
@@ -134,24 +132,27 @@ impl<R: RawMutex> LockedHeap<R> {
 unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        or_null(self.attempt(0, |heap| heap.try_allocate(layout)))
+        no_unwinding(|| or_null(self.attempt(0, |heap| heap.try_allocate(layout))))
     }
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if let Some(ptr) = NonNull::new(ptr) {
-            self.attempt(layout.size(), |heap| {
-                heap.try_free(ptr, Some(layout.size()))
+            no_unwinding(|| {
+                self.attempt(layout.size(), |heap| {
+                    heap.try_free(ptr, Some(layout.size()))
+                })
             });
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let found = self.attempt(0, |heap| {
+        let zeroed = |heap: &mut Heap<'static>| {
             let fresh = heap.fresh();
             heap.try_allocate(layout)
                 .map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
-        });
+        };
+        let found = no_unwinding(|| self.attempt(0, zeroed));
         or_null(found.map(|(p, stale)| {
             // SAFETY: the block is new and at least `stale` bytes long.
             unsafe { p.write_bytes(0, stale) };
@@ -163,17 +164,16 @@ unsafe impl<R: RawMutex> GlobalAlloc for LockedHeap<R> {
         let Some(from) = NonNull::new(ptr) else {
             return ptr;
         };
-        let begun = |heap: &mut Heap<'static>| heap.begin_resize(from, Some(layout), new_size);
-        let to = match self.attempt(layout.size(), begun) {
-            None => None,
-            Some(None) => Some(from),
-            Some(Some(moving)) => {
+        let begin = |heap: &mut Heap<'static>| heap.begin_resize(from, Some(layout), new_size);
+        let to = no_unwinding(|| match self.attempt(layout.size(), begin)? {
+            None => Some(from),
+            Some(moving) => {
                 // SAFETY: the caller gives up the old block; the new one is known to us alone.
                 unsafe { moving.copy() };
                 self.attempt(0, |heap| heap.finish_resize(moving))
                     .map(|()| moving.to)
             }
-        };
+        });
         or_null(to)
     }
 }

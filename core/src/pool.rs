@@ -11,7 +11,7 @@ use static_assertions::const_assert_eq;
 
 use crate::blocks::BlockInfo;
 use crate::check::{CheckReport, Damage};
-use crate::heap::{ExtendError, Heap, Options};
+use crate::heap::{ExtendError, Heap, Options, Reporter};
 use crate::region::{CreateError, GRANULE, Region};
 use crate::stats::Stats;
 use crate::tlsf::refusal::Refusal;
@@ -71,6 +71,8 @@ const_assert_eq!(size_of::<Prefix>(), 16);
 pub struct Pool<'r, R: RawMutex = spin::Mutex<()>> {
     lock: NonNull<R>,
     heap: UnsafeCell<Heap<'r>>,
+    /// What a report needs of the heap, readable without the lock.
+    reporter: Reporter,
 }
 
 /// A heap that many threads share: a region, with a lock and a [`Heap`] inside it.
@@ -78,6 +80,8 @@ pub struct Pool<'r, R: RawMutex = spin::Mutex<()>> {
 pub struct Pool<'r, R: RawMutex> {
     lock: NonNull<R>,
     heap: UnsafeCell<Heap<'r>>,
+    /// What a report needs of the heap, readable without the lock.
+    reporter: Reporter,
 }
 
 // SAFETY: the handle owns no thread's data; the heap is reached only with the lock held.
@@ -166,6 +170,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             lock.write(R::INIT);
             Ok(Pool {
                 lock: NonNull::new_unchecked(lock),
+                reporter: heap.reporter(),
                 heap: UnsafeCell::new(heap),
             })
         }
@@ -195,8 +200,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     fn refuse<T>(&self, refusal: Refusal, size: usize) -> Option<T> {
         match refusal {
             Refusal::NoMemory => self.with(|heap| heap.refuse(refusal, size)),
-            // SAFETY: for a fault, `Heap::refuse` reads only the handle, which never changes.
-            Refusal::Fault(..) => unsafe { &*self.heap.get() }.refuse(refusal, size),
+            Refusal::Fault(..) => {
+                self.reporter.report(refusal, size);
+                None
+            }
         }
     }
 
@@ -383,30 +390,53 @@ impl<'r, R: RawMutex> Pool<'r, R> {
 }
 
 // SAFETY: blocks come from the heap, which hands out each byte once; layouts are honoured, and
-// misuse of the trait's contract is reported and refused. Unwinding out of a fault handler is the
-// handler's choice.
+// misuse of the trait's contract is reported and refused. A fault handler that unwinds is stopped.
 unsafe impl<R: RawMutex> GlobalAlloc for Pool<'_, R> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate(layout))
+        no_unwinding(|| or_null(self.allocate(layout)))
     }
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if let Some(ptr) = NonNull::new(ptr) {
             // SAFETY: `ptr` was allocated here with `layout` (the trait's condition).
-            unsafe { self.deallocate(ptr, layout) }
+            no_unwinding(|| unsafe { self.deallocate(ptr, layout) });
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate_zeroed(layout))
+        no_unwinding(|| or_null(self.allocate_zeroed(layout)))
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Some(ptr) = NonNull::new(ptr) else {
+            return ptr;
+        };
         // SAFETY: as in `dealloc`.
-        or_null(NonNull::new(ptr).and_then(|ptr| unsafe { self.reallocate(ptr, layout, new_size) }))
+        no_unwinding(|| or_null(unsafe { self.reallocate(ptr, layout, new_size) }))
     }
+}
+
+/// Runs an operation of a [`GlobalAlloc`], which must not unwind.
+///
+/// # Panics
+/// Panics again, which ends the program, if a fault handler panics.
+#[inline(always)]
+pub(crate) fn no_unwinding<T>(operation: impl FnOnce() -> T) -> T {
+    struct Stop;
+
+    impl Drop for Stop {
+        #[cold]
+        fn drop(&mut self) {
+            panic!("a fault handler must not unwind out of a global allocator");
+        }
+    }
+
+    let stop = Stop;
+    let result = operation();
+    core::mem::forget(stop);
+    result
 }
 
 /// What C and [`GlobalAlloc`] take for a block or none.

@@ -7,7 +7,7 @@
 ///
 /// # Safety
 /// `base` and `AT` are multiples of a word, and the word that holds the bit may be read and written.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: the instruction changes only the word that holds the bit (condition).
@@ -21,7 +21,7 @@ pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// As for [`set`].
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: the instruction changes only the word that holds the bit (condition).
@@ -35,7 +35,7 @@ pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// `base` and `AT` are multiples of a word, and the word that holds the bit may be read and written.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: forwarded.
@@ -49,7 +49,7 @@ pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// As for [`set`].
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: forwarded.
@@ -59,13 +59,13 @@ pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 fn word_of(base: *mut u8, bit: isize) -> *mut usize {
     base.cast::<usize>()
         .wrapping_offset(bit >> usize::BITS.ilog2())
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 const fn mask(bit: isize) -> usize {
     1 << (bit as usize % usize::BITS as usize)
 }

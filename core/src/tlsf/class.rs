@@ -46,7 +46,7 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
 
 /// Keeps the compiler from taking a list's number apart and computing it anew in each place that
 /// it is used in.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: there is no instruction.
@@ -57,7 +57,7 @@ pub(crate) fn opaque(mut value: usize) -> usize {
     value
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 pub(crate) fn opaque(value: usize) -> usize {
     value
@@ -65,7 +65,7 @@ pub(crate) fn opaque(value: usize) -> usize {
 
 /// Sum of a list's number inside its level and that of the level's first list, the latter counted
 /// from level 0.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 fn list_number(inside: usize, level: usize) -> usize {
     let number: usize;
@@ -79,14 +79,14 @@ fn list_number(inside: usize, level: usize) -> usize {
 }
 
 /// See above.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 fn list_number(inside: usize, level: usize) -> usize {
     inside + level - (LINEAR_LOG2 << SL_LOG2)
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 #[inline(always)]
 fn highest_bit(value: usize) -> usize {
     let bit: usize;
@@ -101,7 +101,7 @@ fn highest_bit(value: usize) -> usize {
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 #[inline(always)]
 fn highest_bit(value: usize) -> usize {
     value.ilog2() as usize

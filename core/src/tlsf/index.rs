@@ -143,7 +143,10 @@ impl<S: Scope> Tlsf<S> {
             let summary = &self.control().summary;
             let mut later = summary.get() & (!1 << number);
             loop {
-                let number = later.trailing_zeros() as usize % BITS;
+                if later == 0 {
+                    return None;
+                }
+                let number = later.trailing_zeros() as usize;
                 let bits = word(number);
                 if bits != 0 {
                     break number * BITS + bits.trailing_zeros() as usize;

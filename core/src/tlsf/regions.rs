@@ -63,6 +63,11 @@ const FIRST: usize = (DESCRIPTOR_WORDS + 1) * WORD;
 const_assert_eq!(FIRST % GRANULE, 0);
 
 impl Descriptor {
+    #[inline(always)]
+    fn check_word(self) -> usize {
+        self.end ^ self.next ^ self.given_start ^ self.given_len ^ KEY
+    }
+
     fn words(self) -> [usize; DESCRIPTOR_WORDS] {
         let Descriptor {
             end,
@@ -70,13 +75,7 @@ impl Descriptor {
             given_start,
             given_len,
         } = self;
-        [
-            end,
-            next,
-            given_start,
-            given_len,
-            end ^ next ^ given_start ^ given_len ^ KEY,
-        ]
+        [end, next, given_start, given_len, self.check_word()]
     }
 
     /// Offset of the region's first block, given the descriptor's.
@@ -210,20 +209,16 @@ impl Tlsf {
     }
 
     fn descriptor(self, at: usize) -> Option<Descriptor> {
-        let mut words = [0; DESCRIPTOR_WORDS];
-        for (i, word) in words.iter_mut().enumerate() {
-            // SAFETY: `at` comes from the header or from a descriptor whose check word was right,
-            // and descriptors are removed before their memory is given up.
-            *word = unsafe { self.memory.read(at.wrapping_add(i * WORD)) };
-        }
-        let [end, next, given_start, given_len, _] = words;
+        // SAFETY: `at` comes from the header or from a descriptor whose check word was right, and
+        // descriptors are removed before their memory is given up.
+        let word = |number: usize| unsafe { self.memory.read(at.wrapping_add(number * WORD)) };
         let descriptor = Descriptor {
-            end,
-            next,
-            given_start,
-            given_len,
+            end: word(0),
+            next: word(1),
+            given_start: word(2),
+            given_len: word(3),
         };
-        (descriptor.words() == words).then_some(descriptor)
+        (descriptor.check_word() == word(4)).then_some(descriptor)
     }
 
     /// # Safety
