@@ -1,5 +1,5 @@
 //! The instructions of each operation on adversarial traces, ours beside the peers:
-//! `cargo bench -p allotment-benches --bench instructions`, with `-- --check` to hold ours against its budget.
+//! `cargo bench -p allotment-benches --bench instructions`, with `-- --check` to hold ours against its limits.
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@
 //! | [`player`] | plays operations on a peer |
 //! | [`stepper`] | counts the instructions of each operation by single-stepping |
 //! | [`source_lines`] | the source lines behind instruction addresses |
-//! | [`budget`] | the bound that our own heap must keep |
+//! | [`budget`] | the limits that our own heap keeps, and the aims |
 //! | [`region`], [`random`], [`cpu_time`], [`table`], [`report`] | memory, random numbers, the clock, and the two forms of output |
 
 pub mod budget;
