@@ -26,7 +26,8 @@ pub struct Options {
     pub zeroed: bool,
     /// The length in bytes that the region may be extended to, or the length of the longest region
     /// that will be added if that is more. The index is sized for it, so that large blocks keep
-    /// lists of their own and the fast paths stay open after an [`extend`](Heap::extend). Less than the
+    /// lists of their own and the fast paths stay open after an [`extend`](Heap::extend); if the
+    /// region has no room for so large an index, for its own length only. Less than the
     /// region's own length, such as 0, means just that length.
     pub capacity: usize,
     /// Who is told of misuse and damage.

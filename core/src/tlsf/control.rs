@@ -166,13 +166,17 @@ pub(crate) struct Layout {
 const_assert!(head(0) > 0);
 
 impl Layout {
-    /// Lays out a heap over `region` with lists for blocks of up to `capacity` bytes. `None` if
-    /// not even one smallest block fits.
+    /// Lays out a heap over `region` with lists for blocks of up to `capacity` bytes, or only as
+    /// long as the region if there is no room for that many. `None` if not even one smallest block
+    /// fits.
     pub(crate) fn of(region: Region, capacity: usize) -> Option<Layout> {
-        let roomy = Layout::for_largest(region, capacity.max(region.len) & !(GRANULE - 1))?;
         if capacity > region.len {
-            return Some(roomy);
+            let planned = Layout::for_largest(region, capacity & !(GRANULE - 1));
+            if planned.is_some() {
+                return planned;
+            }
         }
+        let roomy = Layout::for_largest(region, region.len)?;
         // The header takes part of the region, so the largest block is smaller and may need fewer
         // lists.
         let tight = Layout::for_largest(region, roomy.end - roomy.first)?;
@@ -277,6 +281,16 @@ mod tests {
         for start in 0..64 {
             let region = Region::trim((1 << 20) + start, crate::region::MIN_REGION).unwrap();
             assert!(Layout::of(region, 0).is_some());
+        }
+    }
+
+    #[test]
+    fn no_capacity_makes_a_region_too_small() {
+        for start in 0..GRANULE {
+            for log2 in 10..usize::BITS - 1 {
+                let region = Region::trim((1 << 20) + start, crate::region::MIN_REGION).unwrap();
+                assert!(Layout::of(region, 1 << log2).is_some(), "2^{log2}");
+            }
         }
     }
 
