@@ -4,6 +4,7 @@
 use std::alloc::{Layout, alloc_zeroed};
 use std::mem::MaybeUninit;
 use std::ptr::with_exposed_provenance_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use allotment_core::{Heap, Options, Pool};
 
@@ -95,6 +96,32 @@ fn growing_backwards_raises_the_peak_by_what_is_kept() {
     assert!(moved < block);
     let stats = heap.stats();
     assert_eq!(stats.peak_bytes, before.max(stats.used_bytes));
+}
+
+/// Ones all over a block and its free neighbour's header read as a free block of one byte, with a
+/// footer to match.
+#[test]
+fn a_header_of_ones_is_not_a_free_block() {
+    static FAULTS: AtomicUsize = AtomicUsize::new(0);
+    let region = region(1 << 16, 4096);
+    let options = Options {
+        on_fault: |_| _ = FAULTS.fetch_add(1, Relaxed),
+        ..Options::default()
+    };
+    // SAFETY: the region is given to this heap alone.
+    let mut heap = unsafe { Heap::from_raw(region.as_mut_ptr().cast(), 1 << 16, options).unwrap() };
+    let block = heap.allocate(layout(120, 8)).unwrap();
+    let freed = heap.allocate(layout(120, 8)).unwrap();
+    heap.allocate(layout(120, 8)).unwrap();
+    // SAFETY: both are live; the bytes that are written lie in them, but for the header between.
+    unsafe {
+        heap.free(freed);
+        let len = freed.addr().get() - block.addr().get();
+        block.write_bytes(0xFF, len);
+        heap.free(block);
+    }
+    assert_eq!(FAULTS.load(Relaxed), 1);
+    assert_eq!(heap.stats().deallocations, 1);
 }
 
 /// A lock that wants a cache line pair, or more, for itself.

@@ -190,7 +190,10 @@ impl<S: Scope> Tlsf<S> {
             let word = memory.read_any(header(following));
             if block::is_free(word) {
                 end = end.wrapping_sub(word);
-                if !self.is_end(used.bounds, end) || memory.read_any_foot(end) != word {
+                if word & !SIZE_MASK != 0
+                    || !self.is_end(used.bounds, end)
+                    || memory.read_any_foot(end) != word
+                {
                     return Err(Stuck::AtNext);
                 }
                 self.unlink(following).map_err(|_| Stuck::AtNext)?;
@@ -201,8 +204,9 @@ impl<S: Scope> Tlsf<S> {
                 let word = memory.read(footer(block));
                 let before = block.wrapping_add(word);
                 let low = used.bounds.low;
-                if before.wrapping_sub(low) >= block.wrapping_sub(low)
-                    || memory.read_any(header(before)) != word
+                if word & !SIZE_MASK != 0
+                    || before.wrapping_sub(low) >= block.wrapping_sub(low)
+                    || memory.read(header(before)) != word
                     || self.unlink(before).is_err()
                 {
                     return Err(Stuck::AtPrevious);
