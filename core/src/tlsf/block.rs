@@ -106,8 +106,8 @@ pub(crate) const fn footer(following: usize) -> usize {
 /// `previous` had been (0 if none). Blocks of another heap, nested in this one or forgotten, do
 /// not pass for this heap's.
 pub(crate) const fn key(address: usize, previous: usize) -> usize {
-    // The two highest bytes and the flags keep their values.
-    const VARIABLE: usize = usize::MAX >> 16 & SIZE_MASK;
+    // The highest byte and the flags keep their values, on 64-bit targets also the byte below.
+    const VARIABLE: usize = usize::MAX >> (usize::BITS / 4) & SIZE_MASK;
     const ODD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
     KEY ^ ((address ^ previous.rotate_left(7))
         .wrapping_mul(ODD)

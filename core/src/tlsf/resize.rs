@@ -109,7 +109,7 @@ impl Tlsf {
             return Err(refusal);
         }
         let control = self.control();
-        control.used.set(control.used.get() - rest);
+        control.used.set(control.used.get().wrapping_sub(rest));
         Ok(())
     }
 
