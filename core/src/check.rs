@@ -26,7 +26,8 @@ pub struct CheckReport {
 /// What a [`check`](crate::Heap::check) found broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Where: the address of a block's payload, of a list's first block, or of the header.
+    /// Where: the address of a block's payload, of a list's first block, of a slab's descriptor, of a
+    /// local heap, or of the header.
     pub address: usize,
     /// What should hold there.
     pub invariant: Invariant,
@@ -52,6 +53,18 @@ pub enum Invariant {
     Bitmap,
     /// The counters say what the blocks add up to.
     Counters,
+    /// A slab's descriptor says what its class says, and names a local heap of the pool.
+    Descriptor,
+    /// A slab is a block in use.
+    SlabBlock,
+    /// A slab's bits beyond its objects are set, and its remote bits are clear there.
+    SlabBits,
+    /// The granule map leads to each slab, and nowhere else.
+    GranuleMap,
+    /// An idle local heap's lists hold slabs of their classes, linked both ways.
+    Shelf,
+    /// An idle local heap's queue holds its own slabs.
+    RemoteQueue,
 }
 
 impl fmt::Display for Invariant {
@@ -65,6 +78,12 @@ impl fmt::Display for Invariant {
             Invariant::List => "a free block must be in the list for its size",
             Invariant::Bitmap => "the bitmap must tell which lists have blocks",
             Invariant::Counters => "the counters must say what the blocks add up to",
+            Invariant::Descriptor => "a slab's descriptor must agree with its class",
+            Invariant::SlabBlock => "a slab must be a block in use",
+            Invariant::SlabBits => "no bit beyond a slab's objects may be changed",
+            Invariant::GranuleMap => "the granule map must lead to each slab, and nowhere else",
+            Invariant::Shelf => "the lists of a local heap must hold its slabs, linked both ways",
+            Invariant::RemoteQueue => "the queue of a local heap must hold its own slabs",
         })
     }
 }

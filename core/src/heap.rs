@@ -654,6 +654,7 @@ impl<'r> Heap<'r> {
             overhead_bytes: region_bytes - block_bytes,
             used_bytes,
             free_bytes: block_bytes - used_bytes,
+            slab_free_bytes: 0,
             peak_bytes: control.peak.get(),
             largest_free: self.tlsf.largest_free(),
             live_blocks: allocations.wrapping_sub(deallocations),
@@ -722,18 +723,23 @@ impl Reporter {
     #[cold]
     pub(crate) fn report(self, refusal: Refusal, size: usize) {
         if let Refusal::Fault(kind, offset) = refusal {
-            let detail = if kind == FaultKind::SizeMismatch {
-                size
-            } else {
-                0
-            };
-            let address = self.memory.address_of(offset);
-            (self.on_fault)(&Fault {
-                kind,
-                address,
-                detail,
-            });
+            self.report_at(kind, self.memory.address_of(offset), size);
         }
+    }
+
+    /// As [`Reporter::report`], for a place that is named by its address.
+    #[cold]
+    pub(crate) fn report_at(self, kind: FaultKind, address: usize, size: usize) {
+        let detail = if kind == FaultKind::SizeMismatch {
+            size
+        } else {
+            0
+        };
+        (self.on_fault)(&Fault {
+            kind,
+            address,
+            detail,
+        });
     }
 }
 

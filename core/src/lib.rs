@@ -24,6 +24,9 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(test, loom))]
+extern crate std;
+
 #[cfg(feature = "allocator-api2")]
 mod allocator;
 mod blocks;
@@ -31,17 +34,27 @@ mod check;
 mod fault;
 mod heap;
 #[cfg(feature = "lock")]
+mod local;
+#[cfg(feature = "lock")]
 mod locked;
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(feature = "lock")]
 mod pool;
 mod region;
+#[cfg(any(feature = "lock", all(test, loom)))]
+mod slab;
 mod stats;
+#[cfg(any(feature = "lock", all(test, loom)))]
+mod sync;
 mod tlsf;
 
 pub use blocks::{BlockInfo, Blocks};
 pub use check::{CheckReport, Damage, Invariant};
 pub use fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
 pub use heap::{AddRegionError, ExtendError, Heap, Options, RemoveRegionError};
+#[cfg(feature = "lock")]
+pub use local::{Freed, LocalHeap, Unsettled};
 #[cfg(feature = "lock")]
 pub use lock_api;
 #[cfg(feature = "lock")]

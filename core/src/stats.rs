@@ -1,6 +1,7 @@
 //! Figures about a heap.
 
-/// What a heap or pool holds, all kept up to date by the operations: reading them is O(1).
+/// What a heap or pool holds, kept up to date by the operations: reading them is O(1). Only a pool's
+/// slabs are counted when it is asked: see [`Pool::stats`](crate::Pool::stats).
 ///
 /// All sizes are bytes. `used_bytes + free_bytes + overhead_bytes == region_bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,13 +9,16 @@
 pub struct Stats {
     /// Length of all regions as they were given.
     pub region_bytes: usize,
-    /// What the header, the index, the ends of regions and their unusable edges take.
+    /// What the header, the index, the ends of regions and their unusable edges take, and a pool's
+    /// local heaps, slab descriptors and granule map.
     pub overhead_bytes: usize,
     /// Allocated blocks, each with its header word and rounding.
     pub used_bytes: usize,
-    /// Free blocks.
+    /// Free blocks, and free objects of slabs.
     pub free_bytes: usize,
-    /// The highest `used_bytes` so far.
+    /// The part of `free_bytes` that lies in slabs. It serves requests of the slabs' own sizes.
+    pub slab_free_bytes: usize,
+    /// The highest `used_bytes` so far, with slabs counted whole.
     pub peak_bytes: usize,
     /// The largest size that an allocation of ordinary alignment would be granted now.
     ///

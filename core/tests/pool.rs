@@ -12,7 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Barrier, OnceLock};
 
 use allotment_core::lock_api::{GuardSend, RawMutex};
-use allotment_core::{CreateError, Fault, FaultKind, LockedHeap, MIN_REGION, Options, Pool};
+use allotment_core::{
+    CreateError, Fault, FaultKind, LocalHeap, LockedHeap, MIN_REGION, Options, Pool,
+};
 
 use shadow::faults;
 use shadow::memory::{Dirt, Memory};
@@ -434,7 +436,7 @@ fn a_lock_that_was_left_held_is_opened() {
     RawMutex::lock(pool.lock_raw());
     assert!(pool.lock_raw().is_locked());
     // SAFETY: nobody else uses the pool, and the lock's holder does not go on.
-    unsafe { pool.recover_after_fork() }.unwrap();
+    unsafe { pool.recover_after_fork(LocalHeap::EMPTY, false) }.unwrap();
     assert!(!pool.lock_raw().is_locked());
     let after = pool.stats();
     assert_eq!(
@@ -470,7 +472,7 @@ fn the_child_of_a_fork_goes_on() {
     let done = AtomicBool::new(false);
     let child = |own: &[Parcel]| -> bool {
         // SAFETY: the child of a fork has this one thread.
-        let recovered = unsafe { pool.recover_after_fork() }.is_ok();
+        let recovered = unsafe { pool.recover_after_fork(LocalHeap::EMPTY, false) }.is_ok();
         let kept = own.iter().all(|parcel| {
             let size = parcel.layout.size();
             // SAFETY: the block is live and this long.

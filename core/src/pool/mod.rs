@@ -1,5 +1,9 @@
 //! [`Pool`]: what many threads share.
 
+mod attached;
+mod check;
+pub(crate) mod control;
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -12,9 +16,11 @@ use static_assertions::const_assert_eq;
 use crate::blocks::BlockInfo;
 use crate::check::{CheckReport, Damage};
 use crate::heap::{ExtendError, Heap, Options, Reporter};
+use crate::local::LocalHeap;
 use crate::region::{CreateError, GRANULE, Region};
 use crate::stats::Stats;
 use crate::tlsf::refusal::Refusal;
+use control::Control;
 
 /// First eight bytes of every region that holds a pool.
 const MAGIC: u64 = u64::from_le_bytes(*b"ALLOTPL\0");
@@ -23,7 +29,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"ALLOTPL\0");
 const FORMAT: u16 = 1;
 
 /// What stands at the start of a pool's region, the same on every target. The lock follows, then
-/// the heap's own region.
+/// the words about slabs, then the heap's own region.
 #[repr(C)]
 struct Prefix {
     magic: u64,
@@ -70,6 +76,7 @@ const_assert_eq!(size_of::<Prefix>(), 16);
 #[cfg(feature = "spin")]
 pub struct Pool<'r, R: RawMutex = spin::Mutex<()>> {
     lock: NonNull<R>,
+    control: NonNull<Control>,
     heap: UnsafeCell<Heap<'r>>,
     /// What a report needs of the heap, readable without the lock.
     reporter: Reporter,
@@ -79,6 +86,7 @@ pub struct Pool<'r, R: RawMutex = spin::Mutex<()>> {
 #[cfg(not(feature = "spin"))]
 pub struct Pool<'r, R: RawMutex> {
     lock: NonNull<R>,
+    control: NonNull<Control>,
     heap: UnsafeCell<Heap<'r>>,
     /// What a report needs of the heap, readable without the lock.
     reporter: Reporter,
@@ -149,7 +157,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             region.start.checked_add(size_of::<Prefix>()),
             align_of::<R>(),
         )?;
-        let heap_at = aligned(lock_at.checked_add(size_of::<R>()), GRANULE)?;
+        let control_at = aligned(lock_at.checked_add(size_of::<R>()), align_of::<Control>())?;
+        let heap_at = aligned(control_at.checked_add(size_of::<Control>()), GRANULE)?;
         let header = heap_at - start.addr();
         let heap_len = len.checked_sub(header).ok_or(too_small)?;
         let prefix = Prefix {
@@ -168,8 +177,11 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             start.add(edge).cast::<Prefix>().write_unaligned(prefix);
             let lock = start.add(lock_at - start.addr()).cast::<R>();
             lock.write(R::INIT);
+            let control = start.add(control_at - start.addr()).cast::<Control>();
+            control.write(Control::new(region.start, region.len, options.capacity));
             Ok(Pool {
                 lock: NonNull::new_unchecked(lock),
+                control: NonNull::new_unchecked(control),
                 reporter: heap.reporter(),
                 heap: UnsafeCell::new(heap),
             })
@@ -182,6 +194,12 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         // SAFETY: the lock was written when the pool was made, and lies in the region as long as
         // the handle lives.
         unsafe { self.lock.as_ref() }
+    }
+
+    #[inline(always)]
+    fn control(&self) -> &Control {
+        // SAFETY: as for the lock.
+        unsafe { self.control.as_ref() }
     }
 
     /// Runs `f` on the heap, locked.
@@ -240,9 +258,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Heap::deallocate`]. Any thread may free any block.
     #[inline]
     pub unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: Layout) {
-        if let Err(refusal) = self.with(|heap| heap.try_free(ptr, Some(layout.size()))) {
-            self.refuse::<()>(refusal, layout.size());
-        }
+        // SAFETY: forwarded.
+        unsafe { self.free_as(LocalHeap::EMPTY, ptr, Some(layout)) }
     }
 
     /// Takes back a block whose size is not known. See [`Heap::free`].
@@ -251,9 +268,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Heap::free`]. Any thread may free any block.
     #[inline]
     pub unsafe fn free(&self, ptr: NonNull<u8>) {
-        if let Err(refusal) = self.with(|heap| heap.try_free(ptr, None)) {
-            self.refuse::<()>(refusal, 0);
-        }
+        // SAFETY: forwarded.
+        unsafe { self.free_as(LocalHeap::EMPTY, ptr, None) }
     }
 
     /// Changes the size of a block. See [`Heap::reallocate`]. Content is not copied under the lock.
@@ -267,22 +283,25 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         new_size: usize,
     ) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
-        unsafe { self.resize_as(ptr, Some(layout), new_size) }
+        unsafe { self.resize_attached(LocalHeap::EMPTY, ptr, Some(layout), new_size) }
     }
 
     /// Changes the size of a block whose layout is not known. See [`Heap::resize`]. Content is not
-    /// copied under the lock.
+    /// copied under the lock. An object of a slab keeps an alignment of 16 only, for what it was
+    /// asked for with is not written down; a block of its own keeps all.
     ///
     /// # Safety
     /// As for [`Heap::resize`].
     pub unsafe fn resize(&self, ptr: NonNull<u8>, new_size: usize) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
-        unsafe { self.resize_as(ptr, None, new_size) }
+        unsafe { self.resize_attached(LocalHeap::EMPTY, ptr, None, new_size) }
     }
 
+    /// Changes the size of a block of the heap.
+    ///
     /// # Safety
     /// As for [`Heap::resize`]; `layout` is the block's if it is given.
-    unsafe fn resize_as(
+    unsafe fn resize_block(
         &self,
         ptr: NonNull<u8>,
         layout: Option<Layout>,
@@ -307,6 +326,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Heap::resize_in_place`].
     pub unsafe fn resize_in_place(&self, ptr: NonNull<u8>, new_size: usize) -> bool {
+        if let Some(slab) = self.control().slab_of(ptr.addr().get()) {
+            return self.object_of(LocalHeap::EMPTY, slab, ptr, None).is_some()
+                && new_size <= slab.class().size;
+        }
         match self.with(|heap| heap.try_resize_in_place(ptr, new_size)) {
             Ok(done) => done,
             Err(refusal) => {
@@ -319,6 +342,11 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// The bytes that a block can hold. See [`Heap::usable_size`].
     #[must_use]
     pub fn usable_size(&self, ptr: NonNull<u8>) -> Option<usize> {
+        if let Some(slab) = self.control().slab_of(ptr.addr().get()) {
+            return self
+                .object_of(LocalHeap::EMPTY, slab, ptr, None)
+                .map(|_| slab.class().size);
+        }
         match self.with(|heap| heap.try_usable_size(ptr)) {
             Ok(size) => Some(size),
             Err(refusal) => self.refuse(refusal, 0),
@@ -340,22 +368,51 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Heap::extend`].
     pub unsafe fn extend(&self, additional: usize) -> Result<usize, ExtendError> {
-        // SAFETY: forwarded.
-        self.with(|heap| unsafe { heap.extend(additional) })
+        self.with(|heap| {
+            // SAFETY: forwarded.
+            let added = unsafe { heap.extend(additional)? };
+            self.control().extend(additional);
+            Ok(added)
+        })
     }
 
-    /// The pool's figures, of one moment. O(1).
+    /// The pool's figures. Takes time proportional to the number of slabs, while the lock is held.
+    ///
+    /// They are of one moment, but for the objects that other threads allocate and free meanwhile
+    /// without the lock.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.with(|heap| heap.stats())
+        let control = self.control();
+        self.with(|heap| {
+            let census = control.census();
+            let mut stats = heap.stats();
+            let (slabs, own) = (control.slabs.get(), control.own_blocks.get());
+            stats.slab_free_bytes = control.slab_bytes.get() - census.used_bytes;
+            stats.free_bytes += stats.slab_free_bytes;
+            stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
+            stats.overhead_bytes += control.own_bytes.get();
+            stats.live_blocks = stats.live_blocks - slabs - own + census.used;
+            stats.allocations = (stats.allocations + census.handed_out)
+                .saturating_sub(control.acquired.get() + control.own_ever.get());
+            stats.deallocations = stats.allocations.saturating_sub(stats.live_blocks);
+            stats
+        })
     }
 
-    /// Checks the pool. See [`Heap::check`]. Other threads wait meanwhile.
+    /// Checks the pool: blocks as [`Heap::check`] does, slabs, and local heaps.
+    ///
+    /// Other threads may go on meanwhile. Those that need the lock wait; what others change without
+    /// it is checked only as far as it holds at every moment, so there is no false alarm. In the
+    /// report, slabs and the pool's own structures count as blocks.
     ///
     /// # Errors
     /// The first damage found.
     pub fn check(&self) -> Result<CheckReport, Damage> {
-        self.with(|heap| heap.check())
+        self.with(|heap| {
+            let report = heap.check()?;
+            check::check(self.control(), heap)?;
+            Ok(report)
+        })
     }
 
     /// Calls `f` for each block in the order of the addresses. The pool is locked meanwhile, so
@@ -364,26 +421,39 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         self.with(|heap| heap.blocks().for_each(f));
     }
 
-    /// Sets the pool right in the child of a fork. If another thread was inside an operation at
-    /// that moment, its lock is opened, and lists and counters are made anew from the blocks'
+    /// Sets the pool right in the child of a fork, in which only the caller goes on, bound to
+    /// `local`. The other threads' local heaps become idle. If another thread held the pool's lock
+    /// at that moment, it is opened, and lists and counters are made anew from the blocks'
     /// headers; a block that it was about to hand out, or had nearly taken back, stays in use for
-    /// good. Otherwise nothing is done.
+    /// good, and so do objects that were on their way between a slab and a local heap.
     ///
-    /// Takes time proportional to the number of blocks if there is something to be done.
+    /// `interrupted` says that a signal handler forked, and may have interrupted an operation with
+    /// `local`, which will go on: then that local heap is left as it is.
+    ///
+    /// Takes time proportional to the number of blocks if the lock was held, and to that of slabs
+    /// if there were other local heaps; else it is O(1).
     ///
     /// # Errors
     /// If a block's header is damaged.
     ///
     /// # Safety
-    /// No other thread exists, and if the lock is held, its holder will never go on.
-    pub unsafe fn recover_after_fork(&self) -> Result<(), Damage> {
-        if !self.lock_raw().is_locked() {
-            return Ok(());
-        }
+    /// No other thread exists, and if the lock is held, its holder will never go on. `local` is
+    /// [`LocalHeap::EMPTY`] or the caller's.
+    pub unsafe fn recover_after_fork(
+        &self,
+        local: &LocalHeap,
+        interrupted: bool,
+    ) -> Result<(), Damage> {
+        let locked = self.lock_raw().is_locked();
         // SAFETY: nobody else is there to use heap or lock (condition).
         unsafe {
-            let rebuilt = (*self.heap.get()).rebuild();
-            self.lock.write(R::INIT);
+            let heap = &mut *self.heap.get();
+            let rebuilt = if locked { heap.rebuild() } else { Ok(()) };
+            if locked {
+                self.control().rebuild(heap);
+                self.lock.write(R::INIT);
+            }
+            self.control().recover_after_fork(local, interrupted);
             rebuilt
         }
     }

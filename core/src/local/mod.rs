@@ -1,0 +1,735 @@
+//! One thread's or CPU's heap: it allocates from its own slabs without a lock.
+//!
+//! ```text
+//! allocate(size):                                  free(p):
+//!     bin of the size's class         1.               granule of p, map entry, descriptor
+//!     lowest set bit of its word      2.               owner is this local heap?         4.
+//!     word is 0: slow path                             p is the start of an object?      5.
+//!     clear it                        3.               its bit is set already: double free
+//!     base + bit * object size                         set it
+//!                                                      quota used up: slow path          6.
+//! ```
+//!
+//! 1. One table look-up for all sizes up to [`class::LARGEST`].
+//! 2. The word was taken out of the bitmap of the class's current slab (*checked out*), so that
+//!    frees, which go to the bitmap, do not wait for the word to come back from the store buffer.
+//! 3. No object is touched, handed out or free.
+//! 4. So is a look-up in a map of no granules, which is what a thread without a local heap has,
+//!    and one that finds no slab: its descriptor has no owner. All go the slow path by one branch.
+//! 5. See [`slab`](crate::slab).
+//! 6. The quota is set such that it ends when a full slab gets its first free object, and when a
+//!    slab has no object in use any more.
+//!
+//! The slow paths here are those that need nothing but the local heap. What they cannot do, get a
+//! slab or give one back, the pool does.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use static_assertions::const_assert_eq;
+
+use crate::region::WORD;
+use crate::slab::class::{
+    CLASS_OF_STEPS, CLASSES, LARGEST, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, divide,
+};
+use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
+use crate::slab::remote::{BITS, RemoteQueue};
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Where the next objects of one class come from.
+#[repr(C)]
+struct Bin {
+    /// A set bit is an object that is free and checked out.
+    word: AtomicUsize,
+    /// Address of the object that bit 0 stands for.
+    base: Cell<usize>,
+    /// Bytes of an object.
+    size: Cell<usize>,
+    /// Address of the current slab's descriptor, 0 if there is none.
+    slab: AtomicUsize,
+}
+
+const_assert_eq!(size_of::<Bin>(), 4 * WORD);
+
+/// For each number of steps that a size is rounded up to, the distance from the first bin to its
+/// class's.
+static BIN_OF_STEPS: [u16; LARGEST / STEP + 1] = {
+    let mut distances = [0; LARGEST / STEP + 1];
+    let mut steps = 0;
+    while steps < distances.len() {
+        distances[steps] = CLASS_OF_STEPS[steps] as u16 * size_of::<Bin>() as u16;
+        steps += 1;
+    }
+    distances
+};
+
+/// The slabs of one class that have free objects, but for the current one.
+#[repr(C)]
+struct Shelf {
+    first: Cell<usize>,
+    last: Cell<usize>,
+    /// How many of them are empty.
+    empty: Cell<usize>,
+}
+
+/// One thread's or CPU's heap, in the region of its pool.
+///
+/// Made and adopted by [`Pool::attach`](crate::Pool::attach). Its operations are the pool's.
+#[repr(C, align(64))]
+pub struct LocalHeap {
+    /// Address of the map's first entry, and what the map covers: as the pool had it when this was
+    /// last looked at.
+    map: Cell<usize>,
+    /// Address of the first granule.
+    base: Cell<usize>,
+    granules: Cell<usize>,
+    /// Address of the pool's slab control block; 0 in [`LocalHeap::EMPTY`].
+    pub(crate) pool: Cell<usize>,
+    /// Slabs that came from the queue and were not looked at yet.
+    pending: Cell<usize>,
+    /// Objects that were ever checked out.
+    pub(crate) checked_out: AtomicUsize,
+    /// The registry's links: of all local heaps, and of those that are idle.
+    pub(crate) next: Cell<usize>,
+    pub(crate) next_idle: Cell<usize>,
+    bins: [Bin; CLASSES],
+    shelves: [Shelf; CLASSES],
+    queue: Line,
+}
+
+#[repr(C, align(64))]
+struct Line(RemoteQueue);
+
+// SAFETY: cells are used by the thread that the local heap is bound to, or, while it is idle, by the
+// holder of the pool's lock. What others use are the queue and the words, which are atomic.
+unsafe impl Sync for LocalHeap {}
+
+impl core::fmt::Debug for LocalHeap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LocalHeap").finish_non_exhaustive()
+    }
+}
+
+static EMPTY: LocalHeap = LocalHeap::empty();
+
+/// What became of an attempt to free an object.
+#[derive(Debug)]
+#[must_use]
+pub enum Freed {
+    /// It is free.
+    Done,
+    /// It is free, and its slab has to be looked at: see [`Pool::settle`](crate::Pool::settle).
+    Unsettled(Unsettled),
+    /// Nothing was done. The object may lie elsewhere, or something is wrong with the pointer: that
+    /// is for [`Pool::free_in`](crate::Pool::free_in) to tell.
+    Refused,
+}
+
+/// A slab of the caller's that has to be looked at, before the local heap is used again.
+#[derive(Debug)]
+pub struct Unsettled(pub(crate) usize);
+
+impl LocalHeap {
+    /// The local heap of those who have none: it has no objects and no slabs, is never written to,
+    /// and sends every operation to the pool.
+    pub const EMPTY: &'static LocalHeap = &EMPTY;
+
+    /// Another one of that kind, for who wants to tell them apart by their addresses.
+    #[must_use]
+    pub const fn empty() -> LocalHeap {
+        LocalHeap {
+            map: Cell::new(0),
+            base: Cell::new(0),
+            granules: Cell::new(0),
+            pool: Cell::new(0),
+            pending: Cell::new(0),
+            checked_out: AtomicUsize::new(0),
+            next: Cell::new(0),
+            next_idle: Cell::new(0),
+            bins: [const {
+                Bin {
+                    word: AtomicUsize::new(0),
+                    base: Cell::new(0),
+                    size: Cell::new(0),
+                    slab: AtomicUsize::new(0),
+                }
+            }; CLASSES],
+            shelves: [const {
+                Shelf {
+                    first: Cell::new(0),
+                    last: Cell::new(0),
+                    empty: Cell::new(0),
+                }
+            }; CLASSES],
+            queue: Line(RemoteQueue(AtomicUsize::new(0))),
+        }
+    }
+
+    /// Makes a local heap at `place`, for the pool whose slab control block is at `pool`.
+    ///
+    /// # Safety
+    /// `place` is writable for a `LocalHeap`.
+    pub(crate) unsafe fn create<'a>(place: NonNull<LocalHeap>, pool: usize) -> &'a LocalHeap {
+        // SAFETY: the place is writable (condition).
+        let heap = unsafe {
+            place.write(LocalHeap::empty());
+            place.as_ref()
+        };
+        heap.pool.set(pool);
+        for (bin, class) in heap.bins.iter().zip(&TABLE) {
+            bin.size.set(class.size);
+        }
+        heap
+    }
+
+    /// Its own address: what its slabs name as their owner.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        (&raw const *self).addr()
+    }
+
+    /// Whether this is the one of those who have none.
+    #[inline(always)]
+    pub(crate) fn is_empty_heap(&self) -> bool {
+        self.pool.get() == 0
+    }
+
+    /// Takes the map as it is now.
+    pub(crate) fn set_map(&self, map: usize, base: usize, granules: usize) {
+        self.map.set(map);
+        self.base.set(base);
+        self.granules.set(granules);
+    }
+
+    /// The queue to which other threads push slabs of this local heap.
+    pub(crate) fn queue(&self) -> &RemoteQueue {
+        &self.queue.0
+    }
+
+    /// Allocates an object of at least `size` bytes, aligned to 16, if that takes no more than
+    /// handing out what is ready. `None` says nothing about the pool: then it is
+    /// [`Pool::allocate_in`](crate::Pool::allocate_in)'s turn.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`](crate::Pool::allocate_in).
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn take(&self, size: usize) -> Option<NonNull<u8>> {
+        if size > LARGEST {
+            return None;
+        }
+        let steps = (size + (STEP - 1)) >> STEP_LOG2;
+        // SAFETY: the table has an entry for all steps up to the largest size; its distances are
+        // multiples of a bin's size, and lead to one of the bins.
+        let bin = unsafe {
+            let distance = *BIN_OF_STEPS.get_unchecked(steps) as usize;
+            &*(&raw const self.bins).cast::<Bin>().byte_add(distance)
+        };
+        bin.take()
+    }
+
+    /// Frees an object of one of this local heap's own slabs, if nothing is wrong with it.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`](crate::Pool::free_in).
+    #[inline(always)]
+    pub unsafe fn give(&self, object: NonNull<u8>) -> Freed {
+        // SAFETY: forwarded.
+        unsafe { self.give_sized(object.addr().get(), None) }
+    }
+
+    /// Frees an object of one of this local heap's own slabs. `size` is what its class must serve,
+    /// if it is known.
+    ///
+    /// # Safety
+    /// The caller is bound to this local heap.
+    #[inline(always)]
+    pub(crate) unsafe fn give_sized(&self, address: usize, size: Option<usize>) -> Freed {
+        let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
+        if granule >= self.granules.get() {
+            return Freed::Refused;
+        }
+        let entries = core::ptr::with_exposed_provenance::<AtomicUsize>(self.map.get());
+        // SAFETY: the map has an entry for each of its granules, and each entry is the address of a
+        // descriptor, or of the pool's word that passes for the owner of one.
+        let (entry, owner) = unsafe {
+            let entry = (*entries.add(granule)).load(Ordering::Relaxed);
+            (entry, Descriptor::owner_at(entry))
+        };
+        if owner != self.address() {
+            return Freed::Refused;
+        }
+        // SAFETY: it has an owner, so it is a descriptor, and it is this local heap's.
+        let slab = unsafe { Descriptor::at(entry) };
+        if let Some(size) = size
+            && !serves(slab.class.get(), size)
+        {
+            return Freed::Refused;
+        }
+        let (number, starts) = divide(address.wrapping_sub(slab.start.get()), slab.inverse.get());
+        if !starts {
+            return Freed::Refused;
+        }
+        // SAFETY: numbers of places in a slab's granules are below the bits' number, see
+        // `Class::is_sound`; the slab is the caller's.
+        if unsafe { slab.set_bit(number) } {
+            return Freed::Refused;
+        }
+        let quota = slab.quota.get() - 1;
+        slab.quota.set(quota);
+        if quota == 0 {
+            Freed::Unsettled(Unsettled(entry))
+        } else {
+            Freed::Done
+        }
+    }
+}
+
+/// Whether objects of a class may have been handed out for a size.
+#[inline(always)]
+fn serves(class: u8, size: usize) -> bool {
+    static CLASSES_OF_STEPS: [u8; LARGEST / STEP + 1] = CLASS_OF_STEPS;
+
+    CLASSES_OF_STEPS.get((size + (STEP - 1)) >> STEP_LOG2) == Some(&class)
+}
+
+impl Bin {
+    /// Takes the lowest object that is checked out.
+    #[inline(always)]
+    fn take(&self) -> Option<NonNull<u8>> {
+        let word = self.word.load(Ordering::Relaxed);
+        if word == 0 {
+            return None;
+        }
+        self.word.store(word & (word - 1), Ordering::Relaxed);
+        let address = self.base.get() + word.trailing_zeros() as usize * self.size.get();
+        let object = core::ptr::with_exposed_provenance_mut(address);
+        // SAFETY: objects lie in a region, which does not begin at null.
+        Some(unsafe { NonNull::new_unchecked(object) })
+    }
+}
+
+/// What the owner does when a bin has run dry or a quota is used up.
+///
+/// # Safety
+/// For each of these: the caller is bound to this local heap, or holds the pool's lock while it is
+/// idle. Descriptors named by bins, shelves and the queue are this local heap's slabs.
+impl LocalHeap {
+    /// Takes an object of a class from the slabs at hand: the current one, then those that have free
+    /// objects. Looks at a bounded number of slabs.
+    pub(crate) unsafe fn refill(&self, class: usize) -> Option<NonNull<u8>> {
+        let bin = &self.bins[class];
+        if bin.word.load(Ordering::Relaxed) == 0 {
+            // SAFETY: the bin's slab is this local heap's.
+            let current = unsafe { self.check_out(class) };
+            if !current {
+                // SAFETY: as above.
+                unsafe {
+                    self.leave_current(class);
+                    let next = self.shelves[class].first.get();
+                    if next == 0 {
+                        return None;
+                    }
+                    self.make_current(Descriptor::at(next));
+                }
+            }
+        }
+        bin.take()
+    }
+
+    /// Checks out objects of the current slab. Answers whether there are any.
+    unsafe fn check_out(&self, class: usize) -> bool {
+        let bin = &self.bins[class];
+        if bin.slab.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        // SAFETY: the bin's slab is this local heap's.
+        let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
+        let width = bin.size.get() * BITS;
+        let last = (bin.base.get() - slab.start.get()) / width;
+        let Some((word, free)) = slab.check_out(last + 1) else {
+            return false;
+        };
+        slab.quota.set(UNLIMITED);
+        bin.base.set(slab.start.get() + word * width);
+        bin.word.store(free, Ordering::Relaxed);
+        self.count_checked_out(free.count_ones() as usize);
+        true
+    }
+
+    fn count_checked_out(&self, objects: usize) {
+        let before = self.checked_out.load(Ordering::Relaxed);
+        self.checked_out
+            .store(before.wrapping_add(objects), Ordering::Relaxed);
+    }
+
+    /// The current slab has no free object: from now on its first free says so.
+    unsafe fn leave_current(&self, class: usize) {
+        let bin = &self.bins[class];
+        if bin.slab.load(Ordering::Relaxed) != 0 {
+            // SAFETY: the bin's slab is this local heap's.
+            let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
+            slab.state.set(State::Full);
+            slab.quota.set(1);
+            bin.slab.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a slab with free objects from its shelf, and checks some out.
+    unsafe fn make_current(&self, slab: &Descriptor) {
+        let class = slab.class.get() as usize;
+        let bin = &self.bins[class];
+        // SAFETY: the slab is on this local heap's shelf, and its bits are the caller's.
+        unsafe {
+            self.take_off(slab);
+            slab.state.set(State::Current);
+            slab.quota.set(UNLIMITED);
+            bin.slab.store(slab.address(), Ordering::Relaxed);
+            // As if the last word had been checked out before.
+            let words = (slab.count.get() as usize).div_ceil(BITS);
+            bin.base
+                .set(slab.start.get() + (words - 1) * bin.size.get() * BITS);
+            self.check_out(class);
+        }
+    }
+
+    /// Takes in a slab whose objects are all free, and makes it the current one of its class, which
+    /// has none.
+    pub(crate) unsafe fn adopt(&self, slab: &Descriptor) {
+        slab.state.set(State::Empty);
+        // SAFETY: the slab is new, so it is on no shelf.
+        unsafe {
+            self.put_on(slab);
+            self.make_current(slab);
+        }
+    }
+
+    /// Looks at up to `most` slabs that have remote frees. `released` is called for slabs that are
+    /// off every shelf and have no object in use. Answers the address of an object that was found
+    /// to be freed twice.
+    pub(crate) unsafe fn collect(
+        &self,
+        most: usize,
+        mut released: impl FnMut(&Descriptor) -> bool,
+    ) -> Result<(), usize> {
+        let mut twice = Ok(());
+        for _ in 0..most {
+            let mut address = self.pending.get();
+            if address == 0 {
+                address = self.queue().take();
+                if address == 0 {
+                    break;
+                }
+            }
+            // SAFETY: slabs in the queue are this local heap's, and have objects in use.
+            let slab = unsafe { Descriptor::at(address) };
+            self.pending.set(slab.remote_next.load(Ordering::Relaxed));
+            let mut freed = 0;
+            slab.remote_frees().take(|word, remote| {
+                let bits = slab.bits.0[word].load(Ordering::Relaxed);
+                let both = (bits | self.checked_out_of(slab, word)) & remote;
+                if both != 0 {
+                    let number = word * BITS + both.trailing_zeros() as usize;
+                    twice = Err(slab.start.get() + number * slab.class().size);
+                }
+                slab.bits.0[word].store(bits | remote & !both, Ordering::Relaxed);
+                freed += (remote & !both).count_ones() as u16;
+            });
+            let quota = slab.quota.get();
+            match slab.state.get() {
+                State::Full => {
+                    slab.quota.set(0);
+                    // SAFETY: the slab is this local heap's.
+                    unsafe { self.settle(slab, &mut released) }
+                }
+                State::Available if freed >= quota => {
+                    slab.quota.set(0);
+                    // SAFETY: as above.
+                    unsafe { self.settle(slab, &mut released) }
+                }
+                State::Available => slab.quota.set(quota - freed),
+                State::Current | State::Empty => {}
+            }
+        }
+        twice
+    }
+
+    /// The objects of one of a slab's words that are checked out.
+    fn checked_out_of(&self, slab: &Descriptor, word: usize) -> usize {
+        let bin = &self.bins[slab.class.get() as usize];
+        let base = slab.start.get() + word * bin.size.get() * BITS;
+        if bin.slab.load(Ordering::Relaxed) == slab.address() && bin.base.get() == base {
+            bin.word.load(Ordering::Relaxed)
+        } else {
+            0
+        }
+    }
+
+    /// Whether an object of this local heap's is checked out, so that it cannot be freed.
+    pub(crate) unsafe fn is_checked_out(&self, slab: &Descriptor, number: usize) -> bool {
+        self.checked_out_of(slab, number / BITS) >> (number % BITS) & 1 == 1
+    }
+
+    /// Puts a slab whose quota is used up where it belongs. `released` is called if it is empty and
+    /// not worth keeping, once it is off every list; it may answer `false`, and leave the slab here.
+    pub(crate) unsafe fn settle(
+        &self,
+        slab: &Descriptor,
+        mut released: impl FnMut(&Descriptor) -> bool,
+    ) {
+        // SAFETY: the slab is this local heap's, and is on its shelf unless it is full or current.
+        unsafe {
+            match slab.state.get() {
+                State::Current | State::Empty => {
+                    slab.quota.set(UNLIMITED);
+                    return;
+                }
+                State::Full => {
+                    slab.state.set(State::Available);
+                    self.put_on(slab);
+                }
+                State::Available => {}
+            }
+            let used = slab.count.get() as usize - slab.free_objects();
+            if used > 0 {
+                slab.quota.set(used as u16);
+                return;
+            }
+            let shelf = &self.shelves[slab.class.get() as usize];
+            self.take_off(slab);
+            if shelf.empty.get() < KEPT || !released(slab) {
+                slab.state.set(State::Empty);
+                slab.quota.set(UNLIMITED);
+                self.put_on(slab);
+            }
+        }
+    }
+
+    /// Appends a slab to its shelf.
+    unsafe fn put_on(&self, slab: &Descriptor) {
+        let shelf = &self.shelves[slab.class.get() as usize];
+        let last = shelf.last.get();
+        slab.previous.set(last);
+        slab.next.set(0);
+        if last == 0 {
+            shelf.first.set(slab.address());
+        } else {
+            // SAFETY: what a shelf names are slabs of this local heap.
+            unsafe { Descriptor::at(last) }.next.set(slab.address());
+        }
+        shelf.last.set(slab.address());
+        if slab.state.get() == State::Empty {
+            shelf.empty.set(shelf.empty.get() + 1);
+        }
+    }
+
+    /// Takes a slab off its shelf.
+    unsafe fn take_off(&self, slab: &Descriptor) {
+        let shelf = &self.shelves[slab.class.get() as usize];
+        let (previous, next) = (slab.previous.get(), slab.next.get());
+        // SAFETY: what a shelf names are slabs of this local heap.
+        unsafe {
+            if previous == 0 {
+                shelf.first.set(next);
+            } else {
+                Descriptor::at(previous).next.set(next);
+            }
+            if next == 0 {
+                shelf.last.set(previous);
+            } else {
+                Descriptor::at(next).previous.set(previous);
+            }
+        }
+        if slab.state.get() == State::Empty {
+            shelf.empty.set(shelf.empty.get() - 1);
+        }
+    }
+
+    /// Collects all remote frees, and gives up every slab that has no object in use, the current
+    /// ones too. Answers as [`LocalHeap::collect`].
+    pub(crate) unsafe fn trim(
+        &self,
+        mut released: impl FnMut(&Descriptor) -> bool,
+    ) -> Result<(), usize> {
+        // SAFETY: the same conditions.
+        let twice = unsafe { self.collect(usize::MAX, &mut released) };
+        for (bin, shelf) in self.bins.iter().zip(&self.shelves) {
+            if bin.slab.load(Ordering::Relaxed) != 0 {
+                // SAFETY: the bin's slab is this local heap's.
+                unsafe { self.retire_current(bin) };
+            }
+            let mut at = shelf.first.get();
+            while at != 0 {
+                // SAFETY: what a shelf names are slabs of this local heap; the next is read before
+                // the slab goes.
+                unsafe {
+                    let slab = Descriptor::at(at);
+                    at = slab.next.get();
+                    if slab.state.get() == State::Empty {
+                        self.take_off(slab);
+                        if !released(slab) {
+                            self.put_on(slab);
+                        }
+                    }
+                }
+            }
+        }
+        twice
+    }
+
+    /// Calls `f` with address and length of each run of free objects on the shelves.
+    pub(crate) unsafe fn for_each_free_run(&self, mut f: impl FnMut(usize, usize)) {
+        for shelf in &self.shelves {
+            let mut at = shelf.first.get();
+            while at != 0 {
+                // SAFETY: what a shelf names are slabs of this local heap.
+                let slab = unsafe { Descriptor::at(at) };
+                at = slab.next.get();
+                let size = slab.class().size;
+                let mut run = 0;
+                for number in 0..=slab.count.get() as usize {
+                    if number < slab.count.get() as usize && slab.is_free(number) {
+                        run += 1;
+                    } else if run > 0 {
+                        f(slab.start.get() + (number - run) * size, run * size);
+                        run = 0;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the shelves hold slabs of their classes, linked both ways. `is_own` tells whether one
+    /// of this local heap's slabs has its descriptor at an address.
+    pub(crate) fn check_shelves(&self, is_own: impl Fn(usize) -> bool) -> Result<(), ()> {
+        for (class, shelf) in self.shelves.iter().enumerate() {
+            let (mut before, mut at) = (0, shelf.first.get());
+            while at != 0 {
+                if !is_own(at) {
+                    return Err(());
+                }
+                // SAFETY: a descriptor is there.
+                let slab = unsafe { Descriptor::at(at) };
+                // A circle would lead to a slab that was passed from another one before.
+                if slab.class.get() as usize != class || slab.previous.get() != before {
+                    return Err(());
+                }
+                (before, at) = (at, slab.next.get());
+            }
+            if shelf.last.get() != before {
+                return Err(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the queue, and what came out of it, are slabs of this local heap.
+    pub(crate) fn check_queue(&self, is_own: impl Fn(usize) -> bool) -> Result<(), ()> {
+        for first in [self.pending.get(), self.queue().0.load(Ordering::Acquire)] {
+            let mut at = first;
+            while at != 0 {
+                if !is_own(at) {
+                    return Err(());
+                }
+                // SAFETY: a descriptor is there.
+                at = unsafe { Descriptor::at(at) }
+                    .remote_next
+                    .load(Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Objects that are checked out and not handed out yet.
+    pub(crate) fn ready(&self) -> usize {
+        let words = self.bins.iter().map(|bin| bin.word.load(Ordering::Relaxed));
+        words.map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Objects of a slab that are checked out, as far as anybody but the owner can tell.
+    pub(crate) fn ready_of(&self, slab: &Descriptor) -> usize {
+        let bin = &self.bins[slab.class.get() as usize];
+        if bin.slab.load(Ordering::Relaxed) == slab.address() {
+            bin.word.load(Ordering::Relaxed).count_ones() as usize
+        } else {
+            0
+        }
+    }
+
+    /// Forgets what the owner was about when it was cut off, as in a fork's child: no object is
+    /// checked out, and no slab is on a shelf or in the queue. Its slabs are to be
+    /// [taken in again](LocalHeap::take_in).
+    pub(crate) unsafe fn forget(&self) {
+        for (bin, shelf) in self.bins.iter().zip(&self.shelves) {
+            if bin.slab.load(Ordering::Relaxed) != 0 {
+                // SAFETY: the bin's slab is this local heap's.
+                let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
+                let width = bin.size.get() * BITS;
+                let word = bin.base.get().wrapping_sub(slab.start.get()) / width;
+                if let Some(bits) = slab.bits.0.get(word) {
+                    let ready = bin.word.load(Ordering::Relaxed);
+                    bits.fetch_or(ready, Ordering::Relaxed);
+                }
+            }
+            bin.word.store(0, Ordering::Relaxed);
+            bin.slab.store(0, Ordering::Relaxed);
+            shelf.first.set(0);
+            shelf.last.set(0);
+            shelf.empty.set(0);
+        }
+        self.pending.set(0);
+        self.queue().take();
+    }
+
+    /// Puts one of its slabs, which is on no list, where it belongs, with all that others have freed.
+    pub(crate) unsafe fn take_in(&self, slab: &Descriptor) {
+        slab.remote_summary.store(0, Ordering::Relaxed);
+        for (bits, remote) in slab.bits.0.iter().zip(&slab.remote.0) {
+            bits.fetch_or(remote.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+        // SAFETY: the slab is on no list.
+        unsafe { self.shelve(slab) }
+    }
+
+    /// Puts what is checked out back, and the current slab on its shelf.
+    unsafe fn retire_current(&self, bin: &Bin) {
+        // SAFETY: the bin's slab is this local heap's.
+        let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
+        let word = (bin.base.get() - slab.start.get()) / (bin.size.get() * BITS);
+        let back = bin.word.load(Ordering::Relaxed);
+        let bits = slab.bits.0[word].load(Ordering::Relaxed);
+        bin.word.store(0, Ordering::Relaxed);
+        slab.bits.0[word].store(bits | back, Ordering::Relaxed);
+        self.count_checked_out((back.count_ones() as usize).wrapping_neg());
+        bin.slab.store(0, Ordering::Relaxed);
+        // SAFETY: the slab was current, so it is on no shelf.
+        unsafe { self.shelve(slab) }
+    }
+
+    /// Puts a slab that is on no shelf and not current where its free objects say.
+    unsafe fn shelve(&self, slab: &Descriptor) {
+        let used = slab.count.get() as usize - slab.free_objects();
+        // SAFETY: the slab is on no shelf.
+        unsafe {
+            match used {
+                0 => {
+                    slab.state.set(State::Empty);
+                    slab.quota.set(UNLIMITED);
+                    self.put_on(slab);
+                }
+                used if used == slab.count.get() as usize => {
+                    slab.state.set(State::Full);
+                    slab.quota.set(1);
+                }
+                used => {
+                    slab.state.set(State::Available);
+                    slab.quota.set(used as u16);
+                    self.put_on(slab);
+                }
+            }
+        }
+    }
+}
+
+/// How many empty slabs of a class are kept for the next request, the current one not counted.
+const KEPT: usize = 4;

@@ -1,0 +1,43 @@
+//! Models of the pool's protocols: loom runs each of them through every order in which the
+//! processors may do its steps, as far as the C11 memory model and the bound on preemptions go.
+//!
+//! What runs is the code that ships ([`crate::slab::remote`], [`crate::slab::map`]); around it stands
+//! only as much of a slab and a local heap as it takes to see whether it did its work
+//! ([`slab`]). For each promise there are tests in which one step is replaced by a faulty one
+//! ([`planted`]), which must be found: what a model cannot see fail, it does not show.
+//!
+//! `docs/models.md` tells what each model shows and what it leaves out.
+
+mod adoption;
+mod check;
+mod double_free;
+mod give_back;
+mod map;
+mod map_replaced;
+mod planted;
+mod pool;
+mod refill;
+mod remote_free;
+mod slab;
+
+/// How far to look. A preemption is a switch to another thread where the one that runs could go on.
+#[derive(Clone, Copy)]
+enum Search {
+    /// All orders with at most so many preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+    Preemptions(usize),
+    /// The same, whatever the environment says: it suffices to find the bug that is planted.
+    Planted(usize),
+}
+
+/// Runs a model in every order.
+fn explore(search: Search, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    match search {
+        Search::Preemptions(most) => {
+            builder.preemption_bound.get_or_insert(most);
+        }
+        Search::Planted(most) => builder.preemption_bound = Some(most),
+    }
+    builder.max_branches = 10_000;
+    builder.check(model);
+}

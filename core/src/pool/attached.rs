@@ -1,0 +1,456 @@
+//! A pool's operations for whoever has a local heap.
+//!
+//! ```text
+//! allocate: bin of the local heap ─> its slabs ─> what others freed ─> a new slab, locked
+//!                                                                  └─> a block, locked
+//! free:     own slab, no lock ─> another's slab, lock-free ─> a block, locked
+//! ```
+//!
+//! The operations without a local heap are these, with [`LocalHeap::EMPTY`].
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use lock_api::RawMutex;
+
+use super::Pool;
+use super::control::Control;
+use crate::fault::FaultKind;
+use crate::local::{Freed, LocalHeap, Unsettled};
+use crate::slab::class::{STEP, TABLE, class_of};
+use crate::slab::descriptor::Descriptor;
+use crate::slab::remote::Posted;
+
+/// Slabs with remote frees that are looked at in one operation.
+const COLLECTED: usize = 8;
+
+/// Where an allocation may look for memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Where it costs nothing to anybody.
+    Ordinary,
+    /// Everywhere.
+    LastResort,
+}
+
+impl<'r, R: RawMutex> Pool<'r, R> {
+    /// Binds the caller to a local heap: one that nobody is bound to any more, with all its slabs,
+    /// or a new one. `None` if there is no memory for it.
+    ///
+    /// The local heap lies in the region, and stays there as long as the pool does. Takes the lock
+    /// for a bounded number of instructions.
+    #[must_use]
+    pub fn attach(&self) -> Option<NonNull<LocalHeap>> {
+        self.with(|heap| self.control().attach(heap))
+    }
+
+    /// Gives a local heap up, with all its slabs, for the next one to [attach](Pool::attach). What
+    /// was allocated from it stays valid, and is freed as ever.
+    ///
+    /// # Safety
+    /// `local` came from this pool's [`attach`](Pool::attach), and is not used by the caller
+    /// afterwards.
+    pub unsafe fn detach(&self, local: NonNull<LocalHeap>) {
+        // SAFETY: local heaps live as long as the pool.
+        let local = unsafe { local.as_ref() };
+        self.with(|_| self.control().detach(local));
+    }
+
+    /// As [`Pool::allocate`], from a local heap: without the lock as long as its slabs have free
+    /// objects of the size.
+    ///
+    /// Small objects of a pool that may still be [extended](Pool::extend) are refused when no slab
+    /// can be had for them; [`Pool::allocate_at_last`] does not stop at that.
+    ///
+    /// # Safety
+    /// `local` is [`LocalHeap::EMPTY`], or the caller is the only one who is bound to it (see
+    /// [`Pool::attach`]), and no operation with it is interrupted by this one.
+    #[inline(always)]
+    pub unsafe fn allocate_in(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            if layout.align() <= STEP
+                && let Some(object) = local.take(layout.size())
+            {
+                return Some(object);
+            }
+            self.allocate_slowly(local, layout)
+        }
+    }
+
+    /// As [`Pool::allocate_in`], with all that can be done before the answer is `None`: slabs
+    /// and remote frees of idle local heaps are given back, and small objects may take blocks of
+    /// their own.
+    ///
+    /// Takes time proportional to the number of idle local heaps and their empty slabs.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn allocate_at_last(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            self.try_allocate_in(local, layout, Effort::LastResort)
+                .or_else(|| {
+                    self.trim(local);
+                    self.try_allocate_in(local, layout, Effort::LastResort)
+                })
+                .or_else(|| self.allocate(layout))
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn allocate_slowly(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            let found = self.try_allocate_in(local, layout, Effort::Ordinary);
+            if found.is_some() || self.control().may_grow() {
+                return found;
+            }
+            self.allocate_at_last(local, layout)
+        }
+    }
+
+    unsafe fn try_allocate_in(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+        effort: Effort,
+    ) -> Option<NonNull<u8>> {
+        if !local.is_empty_heap()
+            && let Some(class) = class_of(layout)
+            && self.control().count_of(class) != 0
+        {
+            // SAFETY: forwarded.
+            let object = unsafe { self.refill(local, class) };
+            if object.is_some() || effort == Effort::Ordinary && self.control().may_grow() {
+                return object;
+            }
+        }
+        self.with(|heap| heap.try_allocate(layout).ok())
+    }
+
+    /// # Safety
+    /// The caller is bound to the local heap.
+    unsafe fn refill(&self, local: &LocalHeap, class: usize) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            if let Some(object) = local.refill(class) {
+                return Some(object);
+            }
+            self.collect(local, COLLECTED);
+            if let Some(object) = local.refill(class) {
+                return Some(object);
+            }
+            let slab = self.with(|heap| {
+                let slab = self.control().acquire(heap, local, class);
+                self.control().show_map(local);
+                slab
+            })?;
+            local.adopt(slab);
+            local.refill(class)
+        }
+    }
+
+    /// # Safety
+    /// The caller is bound to the local heap.
+    unsafe fn collect(&self, local: &LocalHeap, most: usize) {
+        // SAFETY: forwarded.
+        if let Err(twice) = unsafe { local.collect(most, |slab| self.release(slab)) } {
+            self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
+        }
+    }
+
+    fn release(&self, slab: &Descriptor) -> bool {
+        self.with(|heap| self.control().release(heap, slab));
+        true
+    }
+
+    /// Collects the remote frees of a local heap and of all that are idle, and gives back all their
+    /// slabs that have no object in use.
+    ///
+    /// Takes time proportional to the number of these local heaps and slabs.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    pub unsafe fn trim(&self, local: &LocalHeap) {
+        let mut idle = self.with(|_| self.control().idle.replace(0));
+        // SAFETY: nobody can be bound to the idle ones before they are put back, and the caller is
+        // bound to its own.
+        unsafe {
+            if !local.is_empty_heap() {
+                self.trim_one(local);
+            }
+            while idle != 0 {
+                let other = Control::local(idle);
+                idle = other.next_idle.get();
+                self.trim_one(other);
+                self.with(|_| self.control().detach(other));
+            }
+        }
+        self.with(|heap| self.control().trim(heap));
+    }
+
+    unsafe fn trim_one(&self, local: &LocalHeap) {
+        // SAFETY: the caller is bound to it, or it is idle and known to the caller alone.
+        if let Err(twice) = unsafe { local.trim(|slab| self.release(slab)) } {
+            self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
+        }
+    }
+
+    /// As [`Pool::allocate_zeroed`], from a local heap.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[inline(always)]
+    pub unsafe fn allocate_zeroed_in(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        if !local.is_empty_heap() && class_of(layout).is_some() {
+            // SAFETY: forwarded; the object was just allocated with this size.
+            unsafe {
+                let object = self.allocate_in(local, layout)?;
+                object.write_bytes(0, layout.size());
+                return Some(object);
+            }
+        }
+        self.allocate_zeroed(layout)
+    }
+
+    /// As [`Pool::free`], for one who is bound to a local heap: without the lock if the object
+    /// lies in one of its slabs, and lock-free if it lies in another's.
+    ///
+    /// # Safety
+    /// As for [`Pool::free`] and [`Pool::allocate_in`].
+    #[inline(always)]
+    pub unsafe fn free_in(&self, local: &LocalHeap, ptr: NonNull<u8>) {
+        // SAFETY: forwarded.
+        unsafe { self.free_as(local, ptr, None) }
+    }
+
+    /// As [`Pool::deallocate`], for one who is bound to a local heap.
+    ///
+    /// # Safety
+    /// As for [`Pool::deallocate`] and [`Pool::allocate_in`].
+    #[inline(always)]
+    pub unsafe fn deallocate_in(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Layout) {
+        // SAFETY: forwarded.
+        unsafe { self.free_as(local, ptr, Some(layout)) }
+    }
+
+    /// # Safety
+    /// As for [`Pool::free_in`].
+    #[inline(always)]
+    pub(super) unsafe fn free_as(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+    ) {
+        // Objects for stronger alignments may be of a larger class.
+        let quick = layout.is_none_or(|layout| layout.align() <= STEP);
+        let size = layout.map(|layout| layout.size());
+        if quick {
+            // SAFETY: the caller is bound to the local heap.
+            match unsafe { local.give_sized(ptr.addr().get(), size) } {
+                Freed::Done => return,
+                Freed::Unsettled(slab) => {
+                    // SAFETY: as above.
+                    unsafe { self.settle(local, slab) };
+                    return;
+                }
+                Freed::Refused => {}
+            }
+        }
+        // SAFETY: forwarded.
+        unsafe { self.free_slowly(local, ptr, layout) }
+    }
+
+    /// Looks at a slab after an object was freed by [`LocalHeap::give`]: it may have got its first
+    /// free object, or have no object in use any more.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`], and `unsettled` is the answer of the last call with this local
+    /// heap.
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
+        // SAFETY: the slab is the local heap's, to which the caller is bound.
+        unsafe { local.settle(Descriptor::at(unsettled.0), |slab| self.release(slab)) }
+    }
+
+    /// As [`Pool::settle`], without the lock: a slab that has no object in use any more is kept.
+    ///
+    /// # Safety
+    /// As for [`Pool::settle`].
+    pub unsafe fn settle_and_keep(&self, local: &LocalHeap, unsettled: Unsettled) {
+        // SAFETY: as above.
+        unsafe { local.settle(Descriptor::at(unsettled.0), |_| false) }
+    }
+
+    /// Calls `f` with address and length of each run of bytes in slabs that no object in use lies
+    /// in, as far as they are the caller's local heap's or an idle one's. They may be written to,
+    /// or given back to the system, while `f` runs. Current slabs are left out; after
+    /// [`Pool::trim`] there are none.
+    ///
+    /// Takes time proportional to the number of objects of these slabs. Local heaps cannot be
+    /// attached meanwhile. `f` must not use the pool.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    pub unsafe fn for_each_free_run(&self, local: &LocalHeap, mut f: impl FnMut(usize, usize)) {
+        // SAFETY: the caller is bound to its own, and nobody gets an idle one while the lock is held.
+        self.with(|_| unsafe {
+            local.for_each_free_run(&mut f);
+            for idle in self.control().idle_heaps() {
+                idle.for_each_free_run(&mut f);
+            }
+        });
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_slowly(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
+        let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
+            let size = layout.map(|layout| layout.size());
+            if let Err(refusal) = self.with(|heap| heap.try_free(ptr, size)) {
+                self.refuse::<()>(refusal, size.unwrap_or(0));
+            }
+            return;
+        };
+        let Some(number) = self.object_of(local, slab, ptr, layout) else {
+            return;
+        };
+        // SAFETY: the slab was found in the map, so its owner is a local heap of this pool, which
+        // lives as long as the pool.
+        let owner =
+            unsafe { Control::local(slab.owner.load(core::sync::atomic::Ordering::Relaxed)) };
+        if core::ptr::eq(owner, local) {
+            self.control().show_map(local);
+            // SAFETY: the caller is bound to the local heap; the object was found to be in use.
+            unsafe {
+                if slab.set_free(number) {
+                    local.settle(slab, |slab| self.release(slab));
+                }
+            }
+            return;
+        }
+        match slab.remote_frees().post(number) {
+            Posted::Done => {}
+            Posted::Announce => owner.queue().push(slab.address(), &slab.remote_next),
+            Posted::AlreadyFree => {
+                let address = ptr.addr().get();
+                self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
+            }
+        }
+    }
+
+    /// The number of the object that begins at `ptr`, if it is in use and its class serves the
+    /// layout; else the fault is reported.
+    pub(super) fn object_of(
+        &self,
+        local: &LocalHeap,
+        slab: &Descriptor,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+    ) -> Option<usize> {
+        let address = ptr.addr().get();
+        let fault = |kind, size| {
+            self.reporter.report_at(kind, address, size);
+            None
+        };
+        let Some(number) = slab.object_at(address) else {
+            let misaligned = !address.is_multiple_of(STEP);
+            return fault(
+                if misaligned {
+                    FaultKind::Misaligned
+                } else {
+                    FaultKind::NotABlock
+                },
+                0,
+            );
+        };
+        if slab.is_free(number) || slab.is_freed_remotely(number) {
+            return fault(FaultKind::AlreadyFree, 0);
+        }
+        let own = slab.owner.load(core::sync::atomic::Ordering::Relaxed) == local.address();
+        // SAFETY: the caller is bound to the local heap.
+        if own && unsafe { local.is_checked_out(slab, number) } {
+            return fault(FaultKind::AlreadyFree, 0);
+        }
+        if let Some(layout) = layout
+            && class_of(layout) != Some(slab.class.get() as usize)
+        {
+            return fault(FaultKind::SizeMismatch, layout.size());
+        }
+        Some(number)
+    }
+
+    /// As [`Pool::reallocate`], for one who is bound to a local heap.
+    ///
+    /// # Safety
+    /// As for [`Pool::reallocate`] and [`Pool::allocate_in`].
+    pub unsafe fn reallocate_in(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        layout: Layout,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_attached(local, ptr, Some(layout), new_size) }
+    }
+
+    /// As [`Pool::resize`], for one who is bound to a local heap.
+    ///
+    /// # Safety
+    /// As for [`Pool::resize`] and [`Pool::allocate_in`].
+    pub unsafe fn resize_in(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.resize_attached(local, ptr, None, new_size) }
+    }
+
+    /// # Safety
+    /// As for [`Pool::resize_in`]; `layout` is the block's if it is given.
+    pub(super) unsafe fn resize_attached(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
+            // SAFETY: forwarded.
+            return unsafe { self.resize_block(ptr, layout, new_size) };
+        };
+        self.object_of(local, slab, ptr, layout)?;
+        let class = slab.class.get() as usize;
+        let size = TABLE[class].size;
+        let align = layout.map_or(STEP, |layout| layout.align());
+        let new_layout = Layout::from_size_align(new_size, align).ok()?;
+        if class_of(new_layout) == Some(class) {
+            return Some(ptr);
+        }
+        // SAFETY: the caller gives the old object up if it gets another; both are at least as long
+        // as what is copied.
+        unsafe {
+            let moved = self.allocate_in(local, new_layout)?;
+            moved.copy_from_nonoverlapping(ptr, size.min(new_size));
+            self.free_in(local, ptr);
+            Some(moved)
+        }
+    }
+}

@@ -1,0 +1,677 @@
+//! The words of a pool that are about slabs: the granule map, the chunks of descriptors, and the
+//! registry of local heaps.
+//!
+//! They lie in the region before the heap. What they lead to are blocks of the heap. All but the
+//! look-up is done with the pool's lock held.
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use crate::heap::Heap;
+use crate::local::LocalHeap;
+use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, TABLE};
+use crate::slab::descriptor::Descriptor;
+use crate::slab::map::GranuleMap;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// See the module.
+#[repr(C)]
+pub(crate) struct Control {
+    /// Always 0. Map entries of granules without a slab lead here: it passes for the owner of a
+    /// descriptor.
+    none: AtomicUsize,
+    /// Address of the newest map, 0 if there is none yet.
+    map: AtomicUsize,
+    /// Address of the first granule.
+    pub(crate) base: Cell<usize>,
+    /// Slabs have at most so many bytes.
+    slab_limit: Cell<usize>,
+    /// Address behind the last byte that the pool has, and that it may ever have.
+    end: AtomicUsize,
+    limit: Cell<usize>,
+    /// Chunks of descriptors, those that have free ones first.
+    first_chunk: Cell<usize>,
+    last_chunk: Cell<usize>,
+    /// All local heaps, and those that no thread is bound to.
+    pub(crate) heaps: Cell<usize>,
+    pub(crate) idle: Cell<usize>,
+    /// Slabs, and their bytes.
+    pub(crate) slabs: Cell<usize>,
+    pub(crate) slab_bytes: Cell<usize>,
+    /// Blocks of the heap that hold chunks, maps and local heaps, and their bytes.
+    pub(crate) own_blocks: Cell<usize>,
+    pub(crate) own_bytes: Cell<usize>,
+    /// Such blocks allocated so far.
+    pub(crate) own_ever: Cell<usize>,
+    /// Slabs acquired so far.
+    pub(crate) acquired: Cell<usize>,
+}
+
+/// What is known of all objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Census {
+    pub(crate) used: usize,
+    pub(crate) used_bytes: usize,
+    /// Ever.
+    pub(crate) handed_out: usize,
+}
+
+/// Descriptors of a chunk.
+const CHUNK: usize = 31;
+
+/// Descriptors that share a block.
+#[repr(C, align(64))]
+struct Chunk {
+    /// A set bit is a descriptor that is not in use.
+    free: Cell<usize>,
+    next: Cell<usize>,
+    previous: Cell<usize>,
+    /// For [`Control::rebuild`].
+    is_listed: Cell<bool>,
+    descriptors: [Descriptor; CHUNK],
+}
+
+const ALL_FREE: usize = (1 << CHUNK) - 1;
+
+/// A granule map: this, and then its entries.
+#[repr(C)]
+struct Map {
+    /// Entries below are initialised.
+    limit: AtomicUsize,
+    len: Cell<usize>,
+    /// Address of the one that it took the place of. A thread may still look there, so it is kept
+    /// up to date.
+    older: Cell<usize>,
+    entries: [AtomicUsize; 0],
+}
+
+/// Entries that may be initialised in one operation.
+const MOST_REVEALED: usize = 4096;
+
+/// Entries of the first map, if the region is longer.
+const FIRST_ENTRIES: usize = 8192;
+
+impl Map {
+    fn granules(&self) -> GranuleMap<'_> {
+        let entries = self.entries.as_ptr();
+        // SAFETY: the map's block was made for so many entries behind the map; the limit began at 0.
+        unsafe {
+            let entries = core::slice::from_raw_parts(
+                core::ptr::with_exposed_provenance(entries.addr()),
+                self.len.get(),
+            );
+            GranuleMap::new(entries, &self.limit)
+        }
+    }
+}
+
+impl Control {
+    /// Words for a pool whose region begins at `start`, is `len` bytes long and may come to be
+    /// `capacity`.
+    pub(crate) fn new(start: usize, len: usize, capacity: usize) -> Control {
+        let most = len.max(capacity);
+        Control {
+            none: AtomicUsize::new(0),
+            map: AtomicUsize::new(0),
+            base: Cell::new(start.next_multiple_of(SLAB_GRANULE)),
+            slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 1 << 20)),
+            end: AtomicUsize::new(start.saturating_add(len)),
+            limit: Cell::new(start.saturating_add(most)),
+            first_chunk: Cell::new(0),
+            last_chunk: Cell::new(0),
+            heaps: Cell::new(0),
+            idle: Cell::new(0),
+            slabs: Cell::new(0),
+            slab_bytes: Cell::new(0),
+            own_blocks: Cell::new(0),
+            own_bytes: Cell::new(0),
+            own_ever: Cell::new(0),
+            acquired: Cell::new(0),
+        }
+    }
+
+    /// Whether the region may still be extended, going by what was announced when the pool was made.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.limit.get() > self.end.load(Ordering::Relaxed)
+    }
+
+    /// The region was extended.
+    pub(crate) fn extend(&self, additional: usize) {
+        self.end.fetch_add(additional, Ordering::Relaxed);
+    }
+
+    /// What map entries of granules without a slab are.
+    fn none(&self) -> usize {
+        (&raw const self.none).addr()
+    }
+
+    /// Objects of a slab of a class; 0 if the class is not served.
+    pub(crate) fn count_of(&self, class: usize) -> usize {
+        TABLE[class].count_within(self.slab_limit.get())
+    }
+
+    /// The newest map.
+    fn newest(&self) -> Option<&Map> {
+        let address = self.map.load(Ordering::Acquire);
+        // SAFETY: a map's block lives as long as the pool.
+        (address != 0).then(|| unsafe { &*core::ptr::with_exposed_provenance::<Map>(address) })
+    }
+
+    fn maps(&self) -> impl Iterator<Item = &Map> {
+        core::iter::successors(self.newest(), |map| {
+            let older = map.older.get();
+            // SAFETY: as above.
+            (older != 0).then(|| unsafe { &*core::ptr::with_exposed_provenance::<Map>(older) })
+        })
+    }
+
+    /// The slab that an address lies in, if it does. Any thread may ask.
+    #[inline]
+    pub(crate) fn slab_of(&self, address: usize) -> Option<&Descriptor> {
+        let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
+        let entry = self.newest()?.granules().look_up(granule)?;
+        // SAFETY: entries lead to descriptors or to the word of no slab; one with an owner is a
+        // descriptor. Chunks go only after their slabs, whose objects nobody may free any more.
+        unsafe { (Descriptor::owner_at(entry) != 0).then(|| Descriptor::at(entry)) }
+    }
+
+    /// Lets a local heap see the map as it is. Any thread may ask.
+    pub(crate) fn show_map(&self, local: &LocalHeap) {
+        if let Some(map) = self.newest() {
+            let limit = map.limit.load(Ordering::Acquire);
+            local.set_map(map.entries.as_ptr().addr(), self.base.get(), limit);
+        }
+    }
+
+    /// A block of the heap for the pool's own use.
+    fn allocate(&self, heap: &mut Heap<'_>, layout: Layout) -> Option<NonNull<u8>> {
+        let block = heap.try_allocate(layout).ok()?;
+        self.own_blocks.set(self.own_blocks.get() + 1);
+        self.own_ever.set(self.own_ever.get() + 1);
+        let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
+        self.own_bytes.set(self.own_bytes.get() + bytes);
+        block.as_ptr().expose_provenance();
+        Some(block)
+    }
+
+    fn free(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
+        let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
+        if heap.try_free(block, None).is_ok() {
+            self.own_blocks.set(self.own_blocks.get() - 1);
+            self.own_bytes.set(self.own_bytes.get() - bytes);
+        }
+    }
+
+    /// Makes a map that has an entry for a granule. Answers whether there is one.
+    fn cover(&self, heap: &mut Heap<'_>, granule: usize) -> bool {
+        let older = self.newest();
+        if older.is_some_and(|map| granule < map.len.get()) {
+            return true;
+        }
+        let most = self.limit.get().saturating_sub(self.base.get()) / SLAB_GRANULE + 1;
+        if granule >= most {
+            return false;
+        }
+        let least = older.map_or(FIRST_ENTRIES, |map| 2 * map.len.get());
+        let len = least.max(granule + 1).min(most);
+        let layout = Layout::new::<Map>()
+            .extend(Layout::array::<AtomicUsize>(len).unwrap_or(Layout::new::<Map>()))
+            .map(|(layout, _)| layout);
+        let Some(place) = layout.ok().and_then(|layout| self.allocate(heap, layout)) else {
+            return false;
+        };
+        let place = place.cast::<Map>();
+        // SAFETY: the block was made for the map.
+        let map = unsafe {
+            place.write(Map {
+                limit: AtomicUsize::new(0),
+                len: Cell::new(len),
+                older: Cell::new(self.map.load(Ordering::Relaxed)),
+                entries: [],
+            });
+            place.as_ref()
+        };
+        if let Some(older) = older {
+            let limit = older.limit.load(Ordering::Relaxed);
+            map.granules().reveal(limit, self.none());
+            for granule in 0..limit {
+                let entry = older.granules().look_up(granule).unwrap_or(self.none());
+                map.granules().set(granule..granule + 1, entry);
+            }
+        }
+        self.map.store(place.addr().get(), Ordering::Release);
+        true
+    }
+
+    /// Initialises map entries up to a granule, a bounded number of them. Answers whether all are.
+    fn reveal(&self, heap: &mut Heap<'_>, until: usize) -> bool {
+        if !self.cover(heap, until - 1) {
+            return false;
+        }
+        let Some(newest) = self.newest() else {
+            return false;
+        };
+        let most = newest.limit.load(Ordering::Relaxed) + MOST_REVEALED;
+        for map in self.maps() {
+            let until = until.min(most).min(map.len.get());
+            map.granules().reveal(until, self.none());
+        }
+        until <= most
+    }
+
+    /// Sets the entries of a slab's granules in all maps.
+    fn set_entries(&self, slab: &Descriptor, value: usize) {
+        let first = (slab.start.get() - self.base.get()) >> SLAB_GRANULE_LOG2;
+        let end = first + slab.granules();
+        for map in self.maps() {
+            let len = map.len.get();
+            map.granules().set(first.min(len)..end.min(len), value);
+        }
+    }
+
+    /// Gets memory and a descriptor for a slab. `None` if there is none to be had; then nothing has
+    /// changed but the extent of the map.
+    pub(crate) fn acquire(
+        &self,
+        heap: &mut Heap<'_>,
+        owner: &LocalHeap,
+        number: usize,
+    ) -> Option<&Descriptor> {
+        let count = self.count_of(number);
+        if count == 0 {
+            return None;
+        }
+        let slab = self.take_descriptor(heap)?;
+        let layout = Layout::from_size_align(TABLE[number].bytes_of(count), SLAB_GRANULE).ok();
+        let start = layout.and_then(|layout| heap.try_allocate(layout).ok());
+        let Some(start) = start else {
+            self.put_descriptor(heap, slab);
+            return None;
+        };
+        slab.set_up(start.as_ptr().expose_provenance(), number, count);
+        let first = (slab.start.get() - self.base.get()) >> SLAB_GRANULE_LOG2;
+        if !self.reveal(heap, first + slab.granules()) {
+            let _ = heap.try_free(start, None);
+            self.put_descriptor(heap, slab);
+            return None;
+        }
+        slab.owner.store(owner.address(), Ordering::Release);
+        self.set_entries(slab, slab.address());
+        self.slabs.set(self.slabs.get() + 1);
+        self.slab_bytes
+            .set(self.slab_bytes.get() + Control::block_bytes(heap, start));
+        self.acquired.set(self.acquired.get() + 1);
+        Some(slab)
+    }
+
+    fn block_bytes(heap: &mut Heap<'_>, block: NonNull<u8>) -> usize {
+        heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>()
+    }
+
+    /// Gives a slab back whose objects are all free, and which is on no list.
+    pub(crate) fn release(&self, heap: &mut Heap<'_>, slab: &Descriptor) {
+        self.set_entries(slab, self.none());
+        slab.owner.store(0, Ordering::Release);
+        let start = core::ptr::with_exposed_provenance_mut(slab.start.get());
+        if let Some(start) = NonNull::new(start) {
+            self.slab_bytes
+                .set(self.slab_bytes.get() - Control::block_bytes(heap, start));
+            let _ = heap.try_free(start, None);
+        }
+        self.slabs.set(self.slabs.get() - 1);
+        self.put_descriptor(heap, slab);
+    }
+
+    /// # Safety
+    /// A chunk is at the address.
+    unsafe fn chunk<'a>(address: usize) -> &'a Chunk {
+        // SAFETY: forwarded.
+        unsafe { &*core::ptr::with_exposed_provenance::<Chunk>(address) }
+    }
+
+    /// The chunk that a descriptor lies in.
+    ///
+    /// # Safety
+    /// It lies in one.
+    unsafe fn chunk_of<'a>(slab: &Descriptor) -> &'a Chunk {
+        let before = slab.place.get() as usize * size_of::<Descriptor>();
+        let first = core::mem::offset_of!(Chunk, descriptors);
+        // SAFETY: a descriptor's place tells where its chunk begins.
+        unsafe { Control::chunk(slab.address() - first - before) }
+    }
+
+    fn take_descriptor(&self, heap: &mut Heap<'_>) -> Option<&Descriptor> {
+        let first = self.first_chunk.get();
+        // SAFETY: the lists lead to chunks.
+        let usable = first != 0 && unsafe { Control::chunk(first) }.free.get() != 0;
+        if !usable {
+            self.add_chunk(heap)?;
+        }
+        // SAFETY: as above.
+        let chunk = unsafe { Control::chunk(self.first_chunk.get()) };
+        let place = chunk.free.get().trailing_zeros() as usize;
+        chunk.free.set(chunk.free.get() & !(1 << place));
+        if chunk.free.get() == 0 {
+            self.unlink(chunk);
+            self.link_last(chunk);
+        }
+        let slab = &chunk.descriptors[place];
+        slab.place.set(place as u8);
+        Some(slab)
+    }
+
+    fn add_chunk(&self, heap: &mut Heap<'_>) -> Option<()> {
+        let place = self.allocate(heap, Layout::new::<Chunk>())?.cast::<Chunk>();
+        // SAFETY: the block was made for a chunk, for which all zeros are valid: no descriptor has
+        // an owner.
+        let chunk = unsafe {
+            place.write_bytes(0, 1);
+            place.as_ref()
+        };
+        chunk.free.set(ALL_FREE);
+        self.link_first(chunk);
+        Some(())
+    }
+
+    fn put_descriptor(&self, heap: &mut Heap<'_>, slab: &Descriptor) {
+        let place = slab.place.get();
+        // SAFETY: the descriptor came from a chunk.
+        let chunk = unsafe { Control::chunk_of(slab) };
+        self.unlink(chunk);
+        chunk.free.set(chunk.free.get() | 1 << place);
+        let first = self.first_chunk.get();
+        // SAFETY: the lists lead to chunks.
+        let spare = first != 0 && unsafe { Control::chunk(first) }.free.get() != 0;
+        if chunk.free.get() == ALL_FREE && spare {
+            self.free_chunk(heap, chunk);
+        } else {
+            self.link_first(chunk);
+        }
+    }
+
+    /// Gives back chunks without a descriptor in use.
+    pub(crate) fn trim(&self, heap: &mut Heap<'_>) {
+        // Only the first can be: see `put_descriptor`.
+        let first = self.first_chunk.get();
+        if first != 0 {
+            // SAFETY: the lists lead to chunks.
+            let chunk = unsafe { Control::chunk(first) };
+            if chunk.free.get() == ALL_FREE {
+                self.unlink(chunk);
+                self.free_chunk(heap, chunk);
+            }
+        }
+    }
+
+    fn free_chunk(&self, heap: &mut Heap<'_>, chunk: &Chunk) {
+        let address = core::ptr::with_exposed_provenance_mut((&raw const *chunk).addr());
+        if let Some(block) = NonNull::new(address) {
+            self.free(heap, block);
+        }
+    }
+
+    fn unlink(&self, chunk: &Chunk) {
+        let (previous, next) = (chunk.previous.get(), chunk.next.get());
+        // SAFETY: the lists lead to chunks.
+        unsafe {
+            if previous == 0 {
+                self.first_chunk.set(next);
+            } else {
+                Control::chunk(previous).next.set(next);
+            }
+            if next == 0 {
+                self.last_chunk.set(previous);
+            } else {
+                Control::chunk(next).previous.set(previous);
+            }
+        }
+    }
+
+    fn link_first(&self, chunk: &Chunk) {
+        let address = (&raw const *chunk).addr();
+        let first = self.first_chunk.get();
+        chunk.previous.set(0);
+        chunk.next.set(first);
+        if first == 0 {
+            self.last_chunk.set(address);
+        } else {
+            // SAFETY: the lists lead to chunks.
+            unsafe { Control::chunk(first) }.previous.set(address);
+        }
+        self.first_chunk.set(address);
+    }
+
+    fn link_last(&self, chunk: &Chunk) {
+        let address = (&raw const *chunk).addr();
+        let last = self.last_chunk.get();
+        chunk.next.set(0);
+        chunk.previous.set(last);
+        if last == 0 {
+            self.first_chunk.set(address);
+        } else {
+            // SAFETY: the lists lead to chunks.
+            unsafe { Control::chunk(last) }.next.set(address);
+        }
+        self.last_chunk.set(address);
+    }
+
+    /// How many granules of the newest map lead to slabs.
+    pub(super) fn entries_in_use(&self) -> usize {
+        let Some(map) = self.newest() else { return 0 };
+        (0..map.limit.load(Ordering::Relaxed))
+            .filter(|&granule| map.granules().look_up(granule) != Some(self.none()))
+            .count()
+    }
+
+    /// The entry of the granule that an address lies in.
+    pub(super) fn entry_of(&self, address: usize) -> Option<usize> {
+        let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
+        self.newest()?.granules().look_up(granule)
+    }
+
+    /// The descriptors of all slabs.
+    pub(crate) fn slabs(&self) -> impl Iterator<Item = &Descriptor> {
+        let mut at = self.first_chunk.get();
+        core::iter::from_fn(move || {
+            if at == 0 {
+                return None;
+            }
+            // SAFETY: the lists lead to chunks.
+            let chunk = unsafe { Control::chunk(at) };
+            at = chunk.next.get();
+            Some(chunk)
+        })
+        .flat_map(|chunk| {
+            chunk
+                .descriptors
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| chunk.free.get() >> place & 1 == 0)
+                .map(|(_, slab)| slab)
+        })
+    }
+
+    /// A local heap that nobody is bound to, or a new one.
+    pub(crate) fn attach(&self, heap: &mut Heap<'_>) -> Option<NonNull<LocalHeap>> {
+        let idle = self.idle.get();
+        let local = if idle == 0 {
+            if !self.cover(heap, 0) {
+                return None;
+            }
+            let layout = Layout::new::<LocalHeap>();
+            let place = self.allocate(heap, layout)?.cast::<LocalHeap>();
+            // SAFETY: the block was made for a local heap.
+            let local = unsafe { LocalHeap::create(place, (&raw const *self).addr()) };
+            local.next.set(self.heaps.get());
+            self.heaps.set(local.address());
+            local
+        } else {
+            // SAFETY: the registry leads to local heaps, which live as long as the pool.
+            let local = unsafe { Control::local(idle) };
+            self.idle.set(local.next_idle.get());
+            local
+        };
+        self.show_map(local);
+        Some(NonNull::from(local))
+    }
+
+    /// All local heaps.
+    pub(crate) fn local_heaps(&self) -> impl Iterator<Item = &LocalHeap> {
+        Control::chain(self.heaps.get(), |local| local.next.get())
+    }
+
+    /// Those that nobody is bound to.
+    pub(crate) fn idle_heaps(&self) -> impl Iterator<Item = &LocalHeap> {
+        Control::chain(self.idle.get(), |local| local.next_idle.get())
+    }
+
+    fn chain<'a>(
+        mut at: usize,
+        next: impl Fn(&LocalHeap) -> usize,
+    ) -> impl Iterator<Item = &'a LocalHeap> {
+        core::iter::from_fn(move || {
+            if at == 0 {
+                return None;
+            }
+            // SAFETY: the registry leads to local heaps.
+            let local = unsafe { Control::local(at) };
+            at = next(local);
+            Some(local)
+        })
+    }
+
+    /// In a fork's child: makes all local heaps but one idle, and puts their slabs in order. That
+    /// of the thread that is left, if it has one, only gets what others freed, and not even that if
+    /// it was interrupted.
+    ///
+    /// # Safety
+    /// There is one thread, `kept` is its local heap, if any, and it is in no operation with it
+    /// unless `interrupted` says so.
+    pub(crate) unsafe fn recover_after_fork(&self, kept: &LocalHeap, interrupted: bool) {
+        let is_alone = self.local_heaps().all(|local| core::ptr::eq(local, kept));
+        if is_alone {
+            return;
+        }
+        let is_left_alone = |owner: usize| interrupted && owner == kept.address();
+        self.idle.set(0);
+        // SAFETY: nobody is bound to the local heaps any more (condition).
+        unsafe {
+            for local in self.local_heaps() {
+                if !is_left_alone(local.address()) {
+                    local.forget();
+                }
+                if !core::ptr::eq(local, kept) {
+                    self.detach(local);
+                }
+            }
+            for slab in self.slabs() {
+                let owner = slab.owner.load(Ordering::Relaxed);
+                if owner != 0 && !is_left_alone(owner) {
+                    Control::local(owner).take_in(slab);
+                }
+            }
+        }
+    }
+
+    /// Makes lists of chunks, map entries and counters anew, from the map, after a holder of the
+    /// lock was cut off. Chunks without a slab are lost.
+    ///
+    /// # Safety
+    /// There is one thread.
+    pub(crate) unsafe fn rebuild(&self, heap: &mut Heap<'_>) {
+        self.first_chunk.set(0);
+        self.last_chunk.set(0);
+        self.slabs.set(0);
+        self.slab_bytes.set(0);
+        self.for_each_entry(|slab, chunk| {
+            if slab.owner.load(Ordering::Relaxed) == 0 {
+                // It was about to be given back.
+                self.set_entries(slab, self.none());
+            } else {
+                chunk.free.set(ALL_FREE);
+                chunk.is_listed.set(false);
+            }
+        });
+        self.for_each_entry(|slab, chunk| {
+            let bit = 1 << slab.place.get();
+            if chunk.free.get() & bit != 0 {
+                chunk.free.set(chunk.free.get() & !bit);
+                self.set_entries(slab, slab.address());
+                self.slabs.set(self.slabs.get() + 1);
+                if let Some(start) =
+                    NonNull::new(core::ptr::with_exposed_provenance_mut(slab.start.get()))
+                {
+                    let bytes = Control::block_bytes(heap, start);
+                    self.slab_bytes.set(self.slab_bytes.get() + bytes);
+                }
+            }
+        });
+        self.for_each_entry(|_, chunk| {
+            if !chunk.is_listed.replace(true) {
+                if chunk.free.get() == 0 {
+                    self.link_last(chunk);
+                } else {
+                    self.link_first(chunk);
+                }
+            }
+        });
+    }
+
+    /// Calls `f` for each map entry that leads to a descriptor.
+    fn for_each_entry(&self, mut f: impl FnMut(&Descriptor, &Chunk)) {
+        let Some(map) = self.newest() else { return };
+        for granule in 0..map.limit.load(Ordering::Relaxed) {
+            let entry = map.granules().look_up(granule).unwrap_or(self.none());
+            if entry != self.none() {
+                // SAFETY: other entries lead to descriptors, which lie in chunks.
+                unsafe {
+                    let slab = Descriptor::at(entry);
+                    f(slab, Control::chunk_of(slab));
+                }
+            }
+        }
+    }
+
+    /// Objects of slabs that are in use, free or checked out, and their bytes; and the objects that
+    /// were ever handed out.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for slab in self.slabs() {
+            let owner = slab.owner.load(Ordering::Relaxed);
+            if owner == 0 {
+                continue;
+            }
+            // SAFETY: a slab's owner is a local heap.
+            let ready = unsafe { Control::local(owner) }.ready_of(slab);
+            let remote: usize = (slab.remote.0.iter())
+                .map(|word| word.load(Ordering::Relaxed).count_ones() as usize)
+                .sum();
+            let count = slab.count.get() as usize;
+            let free = (slab.free_objects() + ready + remote).min(count);
+            census.used += count - free;
+            census.used_bytes += (count - free) * slab.class().size;
+        }
+        for local in self.local_heaps() {
+            let ready = local.ready();
+            let checked_out = local.checked_out.load(Ordering::Relaxed);
+            census.handed_out = census
+                .handed_out
+                .wrapping_add(checked_out.wrapping_sub(ready));
+        }
+        census
+    }
+
+    /// Takes a local heap back that nobody is bound to any more.
+    pub(crate) fn detach(&self, local: &LocalHeap) {
+        local.next_idle.set(self.idle.get());
+        self.idle.set(local.address());
+    }
+
+    /// # Safety
+    /// A local heap is at the address.
+    pub(crate) unsafe fn local<'a>(address: usize) -> &'a LocalHeap {
+        // SAFETY: forwarded.
+        unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(address) }
+    }
+}

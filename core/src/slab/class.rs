@@ -1,0 +1,225 @@
+//! Size classes: which size of object serves a request, and how large its slabs are.
+//!
+//! Up to 128 bytes there is a class each 16 bytes; above, four to a power of two, so that at most a
+//! fifth of an object is lost to rounding.
+
+use core::alloc::Layout;
+
+use static_assertions::const_assert;
+
+/// The slab map counts in these: bytes, a power of two.
+pub(crate) const SLAB_GRANULE: usize = 1 << SLAB_GRANULE_LOG2;
+
+/// Binary logarithm of [`SLAB_GRANULE`].
+pub(crate) const SLAB_GRANULE_LOG2: usize = 13;
+
+/// A slab has fewer objects than this: the bits of its descriptor.
+pub(crate) const MAX_OBJECTS: usize = 512;
+
+/// Sizes are multiples of this, and so are the objects' addresses.
+pub(crate) const STEP: usize = 16;
+
+/// Binary logarithm of [`STEP`].
+pub(crate) const STEP_LOG2: usize = STEP.ilog2() as usize;
+
+/// Up to here, classes are one [`STEP`] apart.
+const LINEAR: usize = 128;
+
+/// The largest size that slabs serve.
+pub(crate) const LARGEST: usize = if usize::BITS == 64 { 64 << 10 } else { 8 << 10 };
+
+/// The number of classes.
+pub(crate) const CLASSES: usize = LINEAR / STEP + 4 * (LARGEST.ilog2() - LINEAR.ilog2()) as usize;
+
+/// Objects of a slab whose objects are larger than a granule.
+const LARGE_COUNT: usize = 8;
+
+/// Fewer objects are not worth a slab.
+const LEAST_COUNT: usize = 12;
+
+/// What one class is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Class {
+    /// Bytes of an object, a multiple of [`STEP`].
+    pub(crate) size: usize,
+    /// Objects of a slab, where there is room.
+    pub(crate) count: usize,
+    /// The inverse of the size, rounded up, as a binary fraction of one word.
+    pub(crate) inverse: usize,
+}
+
+impl Class {
+    const fn new(size: usize) -> Class {
+        // The word before the next block is that block's header.
+        let room = granules_for(size) * SLAB_GRANULE - size_of::<usize>();
+        Class {
+            size,
+            count: if size > SLAB_GRANULE {
+                LARGE_COUNT
+            } else {
+                room / size
+            },
+            inverse: usize::MAX / size + 1,
+        }
+    }
+
+    /// Objects of a slab in a pool whose slabs are to have at most `limit` bytes. 0 if too few would
+    /// fit to be worth a slab.
+    pub(crate) const fn count_within(self, limit: usize) -> usize {
+        if self.count * self.size <= limit {
+            return self.count;
+        }
+        let granules = limit / SLAB_GRANULE;
+        let count = (granules * SLAB_GRANULE).saturating_sub(size_of::<usize>()) / self.size;
+        if count < LEAST_COUNT { 0 } else { count }
+    }
+
+    /// Granules in which `count` objects of a slab begin. A slab starts with a granule.
+    pub(crate) const fn granules_of(self, count: usize) -> usize {
+        (count - 1) * self.size / SLAB_GRANULE + 1
+    }
+
+    /// Bytes of a slab of `count` objects: nothing else may begin in its granules.
+    pub(crate) const fn bytes_of(self, count: usize) -> usize {
+        let objects = count * self.size;
+        let granules = self.granules_of(count) * SLAB_GRANULE - size_of::<usize>();
+        if objects > granules {
+            objects
+        } else {
+            granules
+        }
+    }
+
+    /// Whether [`divide`] is right for every place in the granules, and answers a number below
+    /// [`MAX_OBJECTS`].
+    const fn is_sound(self) -> bool {
+        let last = self.granules_of(self.count) * SLAB_GRANULE - 1;
+        // The inverse is too large by `error / size` units of the last place, so the product is by
+        // `number * error`, which must not reach the next multiple's fraction.
+        let error = self.inverse.wrapping_mul(self.size);
+        last / self.size < MAX_OBJECTS
+            && self.count < MAX_OBJECTS
+            && (last / self.size + 1) * error < self.inverse
+    }
+}
+
+const fn granules_for(size: usize) -> usize {
+    match size {
+        0..=16 => 1,
+        17..=256 => 2,
+        257..=1024 => 4,
+        1025..=4096 => 8,
+        _ => 16,
+    }
+}
+
+/// The number of the object that begins `offset` bytes from its slab's start, and whether there
+/// one begins at all.
+#[inline(always)]
+pub(crate) fn divide(offset: usize, inverse: usize) -> (usize, bool) {
+    #[cfg(target_pointer_width = "64")]
+    let product = offset as u128 * inverse as u128;
+    #[cfg(not(target_pointer_width = "64"))]
+    let product = offset as u64 * inverse as u64;
+    let fraction = product as usize;
+    ((product >> usize::BITS) as usize, fraction < inverse)
+}
+
+const fn size_of_class(number: usize) -> usize {
+    let linear = LINEAR / STEP;
+    if number < linear {
+        (number + 1) * STEP
+    } else {
+        let above = number - linear;
+        (above % 4 + 5) * ((LINEAR / 4) << (above / 4))
+    }
+}
+
+/// All classes, by number.
+pub(crate) static TABLE: [Class; CLASSES] = {
+    let mut table = [Class::new(STEP); CLASSES];
+    let mut number = 0;
+    while number < CLASSES {
+        let class = Class::new(size_of_class(number));
+        assert!(class.is_sound());
+        table[number] = class;
+        number += 1;
+    }
+    table
+};
+
+const_assert!(size_of_class(CLASSES - 1) == LARGEST);
+
+/// For each number of steps that a request is rounded up to, its class.
+pub(crate) const CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
+    let mut classes = [0; LARGEST / STEP + 1];
+    let (mut steps, mut class) = (0, 0);
+    while steps < classes.len() {
+        if steps * STEP > size_of_class(class) {
+            class += 1;
+        }
+        classes[steps] = class as u8;
+        steps += 1;
+    }
+    classes
+};
+
+/// The class that serves a layout, if one does.
+#[inline]
+pub(crate) fn class_of(layout: Layout) -> Option<usize> {
+    static CLASSES_OF_STEPS: [u8; LARGEST / STEP + 1] = CLASS_OF_STEPS;
+
+    let (size, align) = (layout.size(), layout.align());
+    if size > LARGEST || align > SLAB_GRANULE {
+        return None;
+    }
+    if align <= STEP {
+        return Some(CLASSES_OF_STEPS[size.div_ceil(STEP)] as usize);
+    }
+    let rounded = size.max(1).next_multiple_of(align);
+    let first = *CLASSES_OF_STEPS.get(rounded / STEP)? as usize;
+    // Of four classes that follow one another, one is a power of two.
+    (first..CLASSES)
+        .take(4)
+        .find(|&class| TABLE[class].size & (align - 1) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_served_by_the_smallest_class() {
+        for size in 0..=LARGEST {
+            let class = class_of(Layout::from_size_align(size, 1).unwrap()).unwrap();
+            assert!(TABLE[class].size >= size);
+            assert!(class == 0 || TABLE[class - 1].size < size);
+        }
+        assert_eq!(
+            class_of(Layout::from_size_align(LARGEST + 1, 1).unwrap()),
+            None
+        );
+    }
+
+    #[test]
+    fn aligned_requests_get_aligned_objects() {
+        for align in (0..=SLAB_GRANULE_LOG2).map(|log2| 1 << log2) {
+            for size in [0, 1, 15, 16, 17, 100, 640, 1000, 4097, 5000, LARGEST] {
+                let class = class_of(Layout::from_size_align(size, align).unwrap()).unwrap();
+                assert!(TABLE[class].size >= size);
+                assert_eq!(TABLE[class].size % align, 0, "{size} {align}");
+            }
+        }
+    }
+
+    #[test]
+    fn division_agrees_with_the_processors() {
+        for class in TABLE {
+            for offset in 0..class.granules_of(class.count) * SLAB_GRANULE {
+                let (number, starts) = divide(offset, class.inverse);
+                assert_eq!(starts, offset % class.size == 0, "{class:?} {offset}");
+                assert_eq!(number, offset / class.size, "{class:?} {offset}");
+            }
+        }
+    }
+}
