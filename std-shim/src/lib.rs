@@ -9,14 +9,24 @@
 //! mapping   a pool's address range and its memory: anonymous, or a file that grows
 //!   os_error  errno and its text                     path_buffer  a path without the heap   text_buffer  text likewise
 //! lock      a mutex for lock_api that knows its owner
+//! thread    the local heap of the calling thread
+//! arena     a mapping, the pool in it, growth, and each thread's local heap in it
+//!   message   lines on standard error
+//! global    a Rust program's global allocator
 //! ```
 #![cfg(target_os = "linux")]
 
+pub mod arena;
 pub mod config;
+mod global;
 pub mod lock;
 pub mod mapping;
+pub mod message;
 pub mod os_error;
 pub mod path_buffer;
 pub mod report;
 pub mod size;
 pub mod text_buffer;
+pub mod thread;
+
+pub use global::Allotment;

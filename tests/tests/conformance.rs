@@ -114,6 +114,26 @@ fn malloc_in_a_signal_handler_inside_malloc() {
 }
 
 #[test]
+fn signal_handlers_are_what_the_program_installed() {
+    passes("sigaction.c");
+}
+
+#[test]
+fn signal_handlers_interrupt_malloc_and_one_another() {
+    passes("nested_signals.c");
+}
+
+#[test]
+fn signal_handlers_left_by_siglongjmp() {
+    passes("siglongjmp.c");
+}
+
+#[test]
+fn signal_handlers_left_by_exceptions_and_thread_ends() {
+    passes("signal_unwind.cpp");
+}
+
+#[test]
 fn spawn_vfork_system_popen() {
     passes("spawn.c");
 }

@@ -8,8 +8,10 @@ use std::process::Command;
 use allotment_tests::backing::Backing;
 use allotment_tests::{library, preload, process};
 
-const EXPORTS: [&str; 20] = [
+const EXPORTS: [&str; 27] = [
+    "__sysv_signal",
     "aligned_alloc",
+    "bsd_signal",
     "calloc",
     "cfree",
     "free",
@@ -28,11 +30,16 @@ const EXPORTS: [&str; 20] = [
     "pvalloc",
     "realloc",
     "reallocarray",
+    "sigaction",
+    "signal",
+    "sigset",
+    "ssignal",
+    "sysv_signal",
     "valloc",
 ];
 
 #[test]
-fn exports_the_malloc_family_and_nothing_else() {
+fn exports_the_families_of_malloc_and_signal_and_nothing_else() {
     let mut nm = Command::new("nm");
     let outcome = process::run(nm.args(["-D", "--defined-only"]).arg(library::path()));
     assert!(outcome.status.success(), "{outcome}");

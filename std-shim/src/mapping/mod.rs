@@ -1,12 +1,13 @@
 //! A pool's address range and the memory behind it.
 //!
-//! The whole range is mapped once, at a start that is a multiple of 2 MiB, so that it never moves.
-//! How much of it can be used ([`Mapping::committed`]) differs:
+//! The whole range is mapped once, at a start that is a multiple of 2 MiB unless it is the caller's
+//! own, so that it never moves. How much of it can be used ([`Mapping::committed`]) differs:
 //!
 //! * **Anonymous**: all of it; the kernel commits each page when it is first touched. Where the
 //!   kernel does not overcommit, the range is reserved without access and committed step by step.
 //! * **A file**: file space is allocated before it is used, step by step, so that a full disk is an
 //!   error from [`Mapping::commit`] and never a `SIGBUS`.
+//! * **The caller's own region**: all of it. It is used as it is, and never unmapped or given back.
 
 mod anonymous;
 mod file;
@@ -14,6 +15,7 @@ mod limits;
 mod snapshot;
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +25,7 @@ pub use file::FileKind;
 use crate::os_error::OsError;
 use crate::path_buffer::PathBuffer;
 
-/// The start of every mapping is a multiple of this: the size of a huge page.
+/// The start of every mapping made here is a multiple of this: the size of a huge page.
 pub const ALIGNMENT: usize = 2 << 20;
 
 /// Why there is no mapping: the step that failed and the system's reason.
@@ -63,7 +65,8 @@ impl fmt::Display for MapError {
 
 impl core::error::Error for MapError {}
 
-/// A mapped address range. Dropping it unmaps the range and closes its file.
+/// A mapped address range. Dropping it unmaps the range and closes its file, unless the range is the
+/// caller's own.
 #[derive(Debug)]
 pub struct Mapping {
     start: usize,
@@ -78,6 +81,8 @@ pub struct Mapping {
 enum Backing {
     Anonymous,
     File(BackingFile),
+    /// The caller's.
+    Region,
 }
 
 impl Mapping {
@@ -115,11 +120,24 @@ impl Mapping {
         file::map(BackingFile::named(path)?, size)
     }
 
+    /// Takes a region of the caller's, of any length and alignment and with any content, for ever. It
+    /// cannot grow.
+    #[must_use]
+    pub fn region(region: &'static mut [MaybeUninit<u8>]) -> Mapping {
+        Mapping {
+            start: region.as_mut_ptr().expose_provenance(),
+            capacity: region.len(),
+            committed: AtomicUsize::new(region.len()),
+            backing: Backing::Region,
+        }
+    }
+
     /// The range's first byte.
     #[must_use]
     pub fn start(&self) -> NonNull<u8> {
         let start = core::ptr::with_exposed_provenance_mut(self.start);
-        // SAFETY: `mmap` never answers null, and the range is exposed when it is made.
+        // SAFETY: `mmap` never answers null, and no slice begins there; the range is exposed when it
+        // is made.
         unsafe { NonNull::new_unchecked(start) }
     }
 
@@ -135,6 +153,12 @@ impl Mapping {
         self.committed.load(Ordering::Acquire)
     }
 
+    /// Whether bytes read as zero when they are committed. Nothing is known about a caller's region.
+    #[must_use]
+    pub fn is_zeroed(&self) -> bool {
+        !matches!(self.backing, Backing::Region)
+    }
+
     /// Whether the address is in the range.
     #[must_use]
     pub fn contains(&self, address: usize) -> bool {
@@ -145,7 +169,7 @@ impl Mapping {
     #[must_use]
     pub fn file_kind(&self) -> Option<FileKind> {
         match &self.backing {
-            Backing::Anonymous => None,
+            Backing::Anonymous | Backing::Region => None,
             Backing::File(file) => Some(file.kind()),
         }
     }
@@ -166,6 +190,8 @@ impl Mapping {
         match &self.backing {
             Backing::Anonymous => anonymous::commit(self.start + committed, len - committed)?,
             Backing::File(file) => file.commit(self.start, committed, len)?,
+            // All of it is committed from the first.
+            Backing::Region => return Err(OsError(libc::ENOMEM)),
         }
         self.committed.store(len, Ordering::Release);
         Ok(())
@@ -176,7 +202,7 @@ impl Mapping {
     ///
     /// The space of a file stays allocated, since it is promised to be there without `SIGBUS`: the
     /// page cache gives up its copy, where the file system can do that (`fallocate(2)`,
-    /// `FALLOC_FL_ZERO_RANGE`); else nothing happens.
+    /// `FALLOC_FL_ZERO_RANGE`); else nothing happens. Nor is anything of a caller's region given back.
     ///
     /// # Safety
     /// Nobody uses the part's bytes during the call, or needs what is in them.
@@ -190,14 +216,15 @@ impl Mapping {
         let released = match &self.backing {
             Backing::Anonymous => anonymous::release(first, len),
             Backing::File(file) => file.release(first - self.start, len),
+            Backing::Region => false,
         };
         if released { len } else { 0 }
     }
 
     /// Keeps the children of a `fork(2)` from getting the range (`madvise(2)`, `MADV_DONTFORK`), or
     /// no longer: they find nothing at its addresses until [`Mapping::detach_from_parent`]. Answers
-    /// whether that was done; for anonymous memory, and for a file that is not at hand any more, it
-    /// is not.
+    /// whether that was done; for a file that is not at hand any more, and for what is no file, it is
+    /// not.
     #[must_use]
     pub fn withhold_from_children(&self, withhold: bool) -> bool {
         let Backing::File(file) = &self.backing else {
@@ -221,7 +248,7 @@ impl Mapping {
     ///
     /// The copy is an unlinked temporary file in the same directory; where it cannot be had,
     /// anonymous memory. Holes of the file are not copied. An anonymous mapping is private already,
-    /// so nothing happens. Does not use the heap. `errno` may change.
+    /// so nothing happens; nor does it to a caller's region, of which nothing is known. Does not use the heap. `errno` may change.
     ///
     /// # Errors
     /// If neither copy can be made. The range must not be used then.
@@ -247,6 +274,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if matches!(self.backing, Backing::Region) {
+            return;
+        }
         // SAFETY: the range was mapped by `mmap` and is this value's own.
         unsafe {
             libc::munmap(

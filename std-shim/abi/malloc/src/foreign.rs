@@ -85,7 +85,7 @@ fn libc_malloc_is_used() -> bool {
 }
 
 /// The definition that ours hides.
-fn next(name: &CStr) -> Option<NonNull<c_void>> {
+pub(crate) fn next(name: &CStr) -> Option<NonNull<c_void>> {
     // SAFETY: the name ends with a null byte.
     NonNull::new(unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) })
 }

@@ -27,11 +27,12 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering
 
 use allotment::lock::ThreadPointer;
 use allotment::os_error::{KeepErrno, OsError};
+use allotment_core::LocalHeap;
 use allotment_core::lock_api::RawMutex;
 
 use crate::arena::Arena;
 use crate::withheld::Begun;
-use crate::{exit_report, message, nested, runtime, withheld};
+use crate::{exit_report, heap, message, nested, runtime, withheld};
 
 /// Forks that can be under way at the same time and be followed.
 const SLOTS: usize = 64;
@@ -241,9 +242,12 @@ unsafe fn settle_child(arena: &'static Arena) {
     }
     // SAFETY: forwarded.
     unsafe {
-        arena.recover_after_fork();
+        match heap::interrupted() {
+            Some(local) => arena.recover_after_fork(local, true),
+            None => arena.recover_after_fork(heap::own(), false),
+        }
         for arena in nested::arenas() {
-            arena.recover_after_fork();
+            arena.recover_after_fork(LocalHeap::EMPTY, false);
         }
         exit_report::begin_counting_anew(arena);
     }

@@ -4,7 +4,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use allotment_core::GRANULE;
+use allotment::thread::{self, Binding};
+use allotment_core::{Freed, GRANULE, LocalHeap, Unsettled};
 
 use crate::arena::Arena;
 use crate::{foreign, message, nested, runtime};
@@ -25,19 +26,105 @@ fn available_main() -> Option<&'static Arena> {
     runtime::main_arena().filter(|arena| arena.is_available())
 }
 
-/// Allocates a block, or `None` if there is no memory for it. `errno` is kept.
+/// The calling thread's word for its local heap.
 #[inline(always)]
+fn current() -> &'static LocalHeap {
+    // SAFETY: it is never null, and local heaps live as long as the main arena, that is for ever.
+    unsafe { &*thread::current() }
+}
+
+/// The calling thread's local heap, which it gets if it has none; the empty one if it may not use
+/// its own, or not now.
+fn local_heap(arena: &Arena) -> &'static LocalHeap {
+    if runtime::is_fork_followed() {
+        return LocalHeap::EMPTY;
+    }
+    match thread::binding() {
+        // SAFETY: as above.
+        Binding::Bound(local) => unsafe { local.as_ref() },
+        Binding::Unbound => attach(arena),
+        Binding::Suspended | Binding::Ended => LocalHeap::EMPTY,
+    }
+}
+
+/// The calling thread's local heap, or the empty one if it has none or may not use it.
+pub(crate) fn own() -> &'static LocalHeap {
+    match thread::binding() {
+        // SAFETY: as above.
+        Binding::Bound(local) => unsafe { local.as_ref() },
+        _ => LocalHeap::EMPTY,
+    }
+}
+
+/// Whose operations may have been interrupted: the calling thread's local heap if a signal handler
+/// runs in it.
+pub(crate) fn interrupted() -> Option<&'static LocalHeap> {
+    match thread::binding() {
+        // SAFETY: as above.
+        Binding::Suspended => thread::own().map(|local| unsafe { local.as_ref() }),
+        _ => None,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn attach(arena: &Arena) -> &'static LocalHeap {
+    let Some(local) = arena.pool().attach() else {
+        return LocalHeap::EMPTY;
+    };
+    // SAFETY: the thread is unbound, and the local heap is new or was given up.
+    if unsafe { thread::bind(local, detach) }.is_err() {
+        // SAFETY: attached above, and not used.
+        unsafe { arena.pool().detach(local) };
+        return LocalHeap::EMPTY;
+    }
+    // SAFETY: as above.
+    unsafe { local.as_ref() }
+}
+
+/// Gives a thread's local heap up at its end.
+///
+/// # Safety
+/// It came from the main arena's pool, and the thread does not use it any more.
+unsafe fn detach(local: NonNull<LocalHeap>) {
+    if let Some(arena) = runtime::existing_main_arena() {
+        // SAFETY: forwarded.
+        unsafe { arena.pool().detach(local) };
+    }
+}
+
+/// Allocates `size` bytes as `malloc` does, if the calling thread's local heap has them ready.
+#[inline(always)]
+pub(crate) fn take(size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the word names the local heap that the thread is bound to, or an empty one.
+    unsafe { current().take(size) }
+}
+
+/// Allocates a block, or `None` if there is no memory for it. `errno` is kept.
 pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
-    match available_main().map(|arena| arena.allocate(layout)) {
+    // SAFETY: the thread is bound to the local heap, or it is the empty one.
+    match available_main().map(|arena| unsafe { arena.allocate(local_heap(arena), layout) }) {
         Some(Some(block)) => Some(block),
         tried => allocate_otherwise(layout, false, tried.is_some()),
     }
 }
 
 /// Allocates a block of zeros, or `None` if there is no memory for it. `errno` is kept.
-#[inline(always)]
 pub(crate) fn allocate_zeroed(layout: Layout) -> Option<NonNull<u8>> {
-    match available_main().map(|arena| arena.allocate_zeroed(layout)) {
+    if let Some(block) = take(layout.size()) {
+        // SAFETY: the block was just allocated with this size.
+        unsafe { block.write_bytes(0, layout.size()) };
+        return Some(block);
+    }
+    allocate_zeroed_slowly(layout)
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_zeroed_slowly(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: the thread is bound to the local heap, or it is the empty one.
+    match available_main().map(|arena| unsafe { arena.allocate_zeroed(local_heap(arena), layout) })
+    {
         Some(Some(block)) => Some(block),
         tried => allocate_otherwise(layout, true, tried.is_some()),
     }
@@ -48,7 +135,7 @@ pub(crate) fn allocate_zeroed(layout: Layout) -> Option<NonNull<u8>> {
 #[inline(never)]
 fn allocate_otherwise(layout: Layout, zeroed: bool, tried: bool) -> Option<NonNull<u8>> {
     let main = runtime::existing_main_arena();
-    let interrupts_growth = main.is_some_and(Arena::is_growth_interrupted);
+    let interrupts_growth = main.is_some_and(|arena| arena.is_growth_interrupted());
     let mut block = if !tried || interrupts_growth {
         nested::allocate(layout, zeroed)
     } else {
@@ -57,10 +144,13 @@ fn allocate_otherwise(layout: Layout, zeroed: bool, tried: bool) -> Option<NonNu
     if let (None, false, Some(main)) = (block, tried, main.filter(|arena| !arena.is_interrupted()))
     {
         // Too large for the small arenas: wait for the other thread's fork.
-        block = if zeroed {
-            main.allocate_zeroed(layout)
-        } else {
-            main.allocate(layout)
+        // SAFETY: the empty local heap is anybody's.
+        block = unsafe {
+            if zeroed {
+                main.allocate_zeroed(LocalHeap::EMPTY, layout)
+            } else {
+                main.allocate(LocalHeap::EMPTY, layout)
+            }
         };
     }
     if block.is_none() {
@@ -75,11 +165,45 @@ fn allocate_otherwise(layout: Layout, zeroed: bool, tried: bool) -> Option<NonNu
 /// The block is the caller's to free. A pointer that is no block ends the process.
 #[inline(always)]
 pub(crate) unsafe fn free(block: NonNull<u8>) {
+    let local = current();
+    // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
+    // forwarded.
+    unsafe {
+        match local.give(block) {
+            Freed::Done => {}
+            Freed::Unsettled(slab) => settle(local, slab),
+            Freed::Refused => free_slowly(block),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`Pool::settle`](allotment_core::Pool::settle).
+#[cold]
+#[inline(never)]
+unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
+    if let Some(arena) = runtime::existing_main_arena() {
+        // SAFETY: forwarded.
+        unsafe {
+            if arena.is_available() {
+                arena.pool().settle(local, slab);
+            } else {
+                arena.pool().settle_and_keep(local, slab);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_slowly(block: NonNull<u8>) {
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
     {
-        // SAFETY: forwarded.
-        unsafe { arena.pool().free(block) };
+        // SAFETY: forwarded; the thread is bound to the local heap, or it is the empty one.
+        unsafe { arena.pool().free_in(local_heap(arena), block) };
         return;
     }
     // SAFETY: forwarded.
@@ -116,8 +240,8 @@ unsafe fn free_otherwise(block: NonNull<u8>) {
 pub(crate) unsafe fn free_sized(block: NonNull<u8>, layout: Layout) {
     match available_main() {
         Some(arena) if arena.contains(block.addr().get()) => {
-            // SAFETY: forwarded.
-            unsafe { arena.pool().deallocate(block, layout) }
+            // SAFETY: forwarded; the thread is bound to the local heap, or it is the empty one.
+            unsafe { arena.pool().deallocate_in(local_heap(arena), block, layout) }
         }
         // SAFETY: forwarded.
         _ => unsafe { free_otherwise(block) },
@@ -134,8 +258,8 @@ pub(crate) unsafe fn resize(block: NonNull<u8>, size: usize) -> Option<NonNull<u
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
     {
-        // SAFETY: forwarded.
-        if let Some(resized) = unsafe { arena.resize(block, size) } {
+        // SAFETY: forwarded; the thread is bound to the local heap, or it is the empty one.
+        if let Some(resized) = unsafe { arena.resize(local_heap(arena), block, size) } {
             return Some(resized);
         }
     }

@@ -7,6 +7,7 @@
 //!     nested      small arenas for calls that interrupt another call in the same thread
 //!     deferred    frees that have to wait
 //!     foreign     pointers that are not ours
+//! signals       handlers do not see the local heap of what they interrupt
 //! runtime       the one-time set-up from the environment, and what the hot path must notice
 //! fork          both processes of a fork go on allocating
 //!   withheld      the child must not touch the parent's file before it has a copy
@@ -30,4 +31,5 @@ mod lifecycle;
 mod message;
 mod nested;
 mod runtime;
+mod signals;
 mod withheld;

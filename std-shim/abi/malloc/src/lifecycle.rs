@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 
 use allotment::os_error::KeepErrno;
 
-use crate::{exit_report, fork, message, runtime};
+use crate::{exit_report, fork, message, runtime, signals};
 
 unsafe extern "C" {
     /// `atexit(3)` for shared objects; a null object means: not before the process ends.
@@ -23,6 +23,7 @@ extern "C" fn constructor() {
     let _errno = KeepErrno::new();
     // A configuration that makes no sense is refused even if the program never allocates.
     let _ = runtime::main_arena();
+    signals::prepare();
     // A closure that captures nothing takes no memory. The standard hook would allocate.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location();

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use allotment::mapping::Mapping;
 use allotment::os_error::KeepErrno;
+use allotment_core::LocalHeap;
 
 use crate::arena::Arena;
 
@@ -90,10 +91,13 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         .filter(|arena| !arena.is_interrupted())
         .find_map(|arena| {
             drain(arena);
-            if zeroed {
-                arena.allocate_zeroed(layout)
-            } else {
-                arena.allocate(layout)
+            // SAFETY: the empty local heap is anybody's.
+            unsafe {
+                if zeroed {
+                    arena.allocate_zeroed(LocalHeap::EMPTY, layout)
+                } else {
+                    arena.allocate(LocalHeap::EMPTY, layout)
+                }
             }
         })
 }

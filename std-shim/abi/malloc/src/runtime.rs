@@ -102,6 +102,12 @@ pub(crate) fn note_deferred() {
     ATTENTION.fetch_or(DEFERRED, Ordering::Release);
 }
 
+/// Whether a fork is under way whose child will copy the pool: what is freed meanwhile must not be
+/// handed out again before that.
+pub(crate) fn is_fork_followed() -> bool {
+    ATTENTION.load(Ordering::Relaxed) >= FORK
+}
+
 /// A fork that has to be followed begins.
 pub(crate) fn note_fork_begins() {
     ATTENTION.fetch_add(FORK, Ordering::Relaxed);

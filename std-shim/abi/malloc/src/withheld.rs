@@ -17,6 +17,7 @@ use allotment::lock::FutexMutex;
 use allotment_core::lock_api::RawMutex;
 
 use crate::arena::Arena;
+use crate::signals::real_sigaction;
 use crate::{fork, runtime};
 
 struct Window {
@@ -75,9 +76,7 @@ pub(crate) fn begin(arena: &Arena) -> Begun {
             action.sa_sigaction = on_fault as extern "C" fn(_, _, _) as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
             // SAFETY: both actions are valid places; the handler stays in memory.
-            unsafe {
-                libc::sigaction(libc::SIGSEGV, &raw const action, window.before.as_mut_ptr())
-            };
+            unsafe { real_sigaction(libc::SIGSEGV, &raw const action, window.before.as_mut_ptr()) };
         }
         window.forks += 1;
         true
@@ -130,9 +129,9 @@ fn put_back(window: &Window) {
     let mut present = empty_action();
     // SAFETY: `before` was written when the first fork began.
     unsafe {
-        libc::sigaction(libc::SIGSEGV, null(), &raw mut present);
+        real_sigaction(libc::SIGSEGV, null(), &raw mut present);
         if present.sa_sigaction == on_fault as extern "C" fn(_, _, _) as usize {
-            libc::sigaction(libc::SIGSEGV, window.before.as_ptr(), null_mut());
+            real_sigaction(libc::SIGSEGV, window.before.as_ptr(), null_mut());
         }
     }
 }
@@ -173,7 +172,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
         libc::SIG_DFL | libc::SIG_IGN => {
             // The fault happens again when this returns.
             // SAFETY: the action is valid.
-            unsafe { libc::sigaction(signal, before, null_mut()) };
+            unsafe { real_sigaction(signal, before, null_mut()) };
         }
         // SAFETY: the program gave a function of the kind that the flag says.
         handler => unsafe {

@@ -10,6 +10,15 @@ use crate::heap;
 /// `malloc(3)`: `size` bytes at a multiple of 16 (on 64-bit machines), or null and `ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    match heap::take(size) {
+        Some(block) => block.as_ptr().cast(),
+        None => malloc_slowly(size),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn malloc_slowly(size: usize) -> *mut c_void {
     block_or_enomem(layout(size, GRANULE).and_then(heap::allocate))
 }
 

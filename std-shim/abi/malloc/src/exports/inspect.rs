@@ -52,6 +52,8 @@ fn occupation() -> Option<Occupation> {
             gap_bytes += block.size;
         }
     });
+    // Objects of slabs are as good as blocks.
+    seen.gap_bytes += seen.stats.slab_free_bytes;
     Some(seen)
 }
 

@@ -9,6 +9,7 @@ pub mod allocate;
 pub mod inspect;
 pub mod release;
 pub mod resize;
+pub mod signals;
 pub mod tune;
 
 use core::alloc::Layout;

@@ -4,13 +4,13 @@ use core::ffi::c_int;
 
 use allotment::os_error::KeepErrno;
 
-use crate::runtime;
+use crate::{heap, runtime};
 
 /// The words of a free block that the pool needs: header and two links in front, two at the end.
 const KEPT_WORDS: usize = 3;
 
-/// `malloc_trim(3)`: gives the whole pages inside free blocks back to the system. Answers 1 if there
-/// were any, else 0. The pool keeps its addresses, so there is no end to cut off, and `pad` has no
+/// `malloc_trim(3)`: gives the whole pages inside free blocks back to the system, and those of free
+/// objects, but for slabs of other threads. Answers 1 if there were any, else 0. The pool keeps its addresses, so there is no end to cut off, and `pad` has no
 /// meaning.
 ///
 /// The space of a pool in a file stays allocated: a write to it must not meet a full disk.
@@ -22,6 +22,15 @@ pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
     let _errno = KeepErrno::new();
     let kept = KEPT_WORDS * size_of::<usize>();
     let mut released = 0;
+    let local = heap::own();
+    // SAFETY: the thread is bound to the local heap, or it is the empty one; objects that are free
+    // hold nothing that anybody needs.
+    unsafe {
+        arena.pool().trim(local);
+        arena.pool().for_each_free_run(local, |address, len| {
+            released += arena.mapping().release(address, len);
+        });
+    }
     arena.pool().for_each_block(|block| {
         if !block.used && block.size > 2 * kept {
             // SAFETY: the pool is locked and the block free; links and footer are left out.
