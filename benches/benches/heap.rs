@@ -10,6 +10,7 @@ use allotment_benches::peers::{self, Visitor};
 use allotment_benches::player::{OutOfMemory, Player};
 use allotment_benches::region::Region;
 use allotment_benches::report;
+use allotment_benches::statistics::{geometric_mean, median};
 use allotment_benches::table::Table;
 use allotment_benches::workload::{REGION_BYTES, Script, WORKLOADS};
 use clap::Parser;
@@ -94,22 +95,6 @@ struct Output {
     workloads: Vec<Row>,
     /// The geometric mean of each peer's ratios.
     means: Vec<(&'static str, Option<f64>)>,
-}
-
-fn median(times: &[f64]) -> Option<f64> {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    match times.len() {
-        0 => None,
-        length if length % 2 == 0 => Some((times[middle - 1] + times[middle]) / 2.0),
-        _ => Some(times[middle]),
-    }
-}
-
-fn geometric_mean(ratios: &[f64]) -> Option<f64> {
-    let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
-    (!ratios.is_empty()).then(|| (logarithms / ratios.len() as f64).exp())
 }
 
 /// Plays one workload on every peer, in turns.

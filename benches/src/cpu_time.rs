@@ -22,3 +22,17 @@ pub fn thread_cpu_time() -> Duration {
     );
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
+
+/// How much longer an interval between two readings of [`thread_cpu_time`] looks because of the readings: a system call
+/// takes half a microsecond on some machines.
+pub fn reading_cost() -> Duration {
+    let mut intervals: Vec<_> = (0..1000)
+        .map(|_| {
+            let start = thread_cpu_time();
+            thread_cpu_time() - start
+        })
+        .collect();
+    // The median: an interrupt makes one long, a move to another processor may make one short.
+    intervals.sort_unstable();
+    intervals[intervals.len() / 2]
+}

@@ -12,7 +12,9 @@
 //! | [`stepper`] | counts the instructions of each operation by single-stepping |
 //! | [`source_lines`] | the source lines behind instruction addresses |
 //! | [`budget`] | the limits that our own heap keeps, and the aims |
-//! | [`region`], [`random`], [`cpu_time`], [`table`], [`report`] | memory, random numbers, the clock, and the two forms of output |
+//! | [`preload`] | the malloc family of C, beside allocators that are preloaded |
+//! | [`region`], [`random`], [`cpu_time`], [`statistics`] | memory, random numbers, the clock, and what remains of samples |
+//! | [`table`], [`report`] | the two forms of output |
 
 pub mod budget;
 pub mod calls;
@@ -21,11 +23,14 @@ pub mod operation;
 pub mod peer;
 pub mod peers;
 pub mod player;
+#[cfg(target_os = "linux")]
+pub mod preload;
 pub mod random;
 pub mod region;
 pub mod report;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod source_lines;
+pub mod statistics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod stepper;
 pub mod table;

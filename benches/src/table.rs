@@ -53,3 +53,18 @@ impl Table {
         line.trim_end().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_under_their_headings() {
+        let table = Table::new(6, &["row", "a long heading", "x"]);
+        assert_eq!(
+            table.line(&["pair", "1.00", "2"]),
+            "pair              1.00         2"
+        );
+        assert_eq!(table.line(&["pair"]), "pair");
+    }
+}
