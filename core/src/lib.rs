@@ -64,8 +64,3 @@ pub use pool::Pool;
 pub use region::{CreateError, GRANULE, MIN_REGION};
 pub use stats::Stats;
 pub use tlsf::regions::MAX_REGIONS;
-
-/// Compiles and runs the README's examples.
-#[cfg(all(doctest, feature = "spin"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -17,8 +17,8 @@
 //! 4. So is a look-up in a map of no granules, which is what a thread without a local heap has,
 //!    and one that finds no slab: its descriptor has no owner. All go the slow path by one branch.
 //! 5. See [`slab`](crate::slab).
-//! 6. The quota is set such that it ends when a full slab gets its first free object, and when a
-//!    slab has no object in use any more.
+//! 6. The quota is set such that it ends when a full slab has got some free objects, and when a slab
+//!    has no object in use any more.
 //!
 //! The slow paths here are those that need nothing but the local heap. What they cannot do, get a
 //! slab or give one back, the pool does.
@@ -29,6 +29,7 @@ use core::ptr::NonNull;
 use static_assertions::const_assert_eq;
 
 use crate::region::WORD;
+use crate::slab::bits::Quota;
 use crate::slab::class::{
     CLASS_OF_STEPS, CLASSES, LARGEST, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, divide,
 };
@@ -70,6 +71,8 @@ struct Shelf {
     last: Cell<usize>,
     /// How many of them are empty.
     empty: Cell<usize>,
+    /// How many slabs of the class the local heap has, on the shelf or not.
+    slabs: Cell<usize>,
 }
 
 /// One thread's or CPU's heap, in the region of its pool.
@@ -159,6 +162,7 @@ impl LocalHeap {
                     first: Cell::new(0),
                     last: Cell::new(0),
                     empty: Cell::new(0),
+                    slabs: Cell::new(0),
                 }
             }; CLASSES],
             queue: Line(RemoteQueue(AtomicUsize::new(0))),
@@ -201,6 +205,17 @@ impl LocalHeap {
         self.granules.set(granules);
     }
 
+    /// How many slabs of a class it has.
+    pub(crate) fn slabs_of(&self, class: usize) -> usize {
+        self.shelves[class].slabs.get()
+    }
+
+    /// One of its slabs was given back.
+    pub(crate) fn forget_slab(&self, class: usize) {
+        let slabs = &self.shelves[class].slabs;
+        slabs.set(slabs.get().saturating_sub(1));
+    }
+
     /// The queue to which other threads push slabs of this local heap.
     pub(crate) fn queue(&self) -> &RemoteQueue {
         &self.queue.0
@@ -226,6 +241,21 @@ impl LocalHeap {
             &*(&raw const self.bins).cast::<Bin>().byte_add(distance)
         };
         bin.take()
+    }
+
+    /// As [`LocalHeap::take`], and if nothing is ready, looks at this local heap's slabs. Takes a
+    /// bounded number of instructions, and never the lock.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`](crate::Pool::allocate_in).
+    #[must_use]
+    pub unsafe fn take_from_slabs(&self, size: usize) -> Option<NonNull<u8>> {
+        if size > LARGEST {
+            return None;
+        }
+        let class = CLASS_OF_STEPS[(size + (STEP - 1)) >> STEP_LOG2] as usize;
+        // SAFETY: the caller is bound to the local heap; the empty one has no slabs.
+        unsafe { self.refill(class) }
     }
 
     /// Frees an object of one of this local heap's own slabs, if nothing is wrong with it.
@@ -275,22 +305,30 @@ impl LocalHeap {
         if unsafe { slab.set_bit(number) } {
             return Freed::Refused;
         }
-        let quota = slab.quota.get() - 1;
-        slab.quota.set(quota);
-        if quota == 0 {
-            Freed::Unsettled(Unsettled(entry))
-        } else {
-            Freed::Done
+        match slab.count_down() {
+            Quota::Left => return Freed::Done,
+            Quota::UsedUp => return Freed::Unsettled(Unsettled(entry)),
+            Quota::Unlimited => {}
         }
+        // The slab is current: the object may be checked out, and so have been free before.
+        // SAFETY: classes are below their number.
+        let bin = unsafe { self.bins.get_unchecked(slab.class.get() as usize) };
+        if bin.word.load(Ordering::Relaxed) >> (number % BITS) & 1 != 0
+            && address.wrapping_sub(bin.base.get()) < bin.size.get() * BITS
+        {
+            // SAFETY: as for `set_bit`.
+            unsafe { slab.clear_bit(number) };
+            slab.quota.set(UNLIMITED);
+            return Freed::Refused;
+        }
+        Freed::Done
     }
 }
 
 /// Whether objects of a class may have been handed out for a size.
 #[inline(always)]
 fn serves(class: u8, size: usize) -> bool {
-    static CLASSES_OF_STEPS: [u8; LARGEST / STEP + 1] = CLASS_OF_STEPS;
-
-    CLASSES_OF_STEPS.get((size + (STEP - 1)) >> STEP_LOG2) == Some(&class)
+    CLASS_OF_STEPS.get((size + (STEP - 1)) >> STEP_LOG2) == Some(&class)
 }
 
 impl Bin {
@@ -319,22 +357,23 @@ impl LocalHeap {
     /// objects. Looks at a bounded number of slabs.
     pub(crate) unsafe fn refill(&self, class: usize) -> Option<NonNull<u8>> {
         let bin = &self.bins[class];
-        if bin.word.load(Ordering::Relaxed) == 0 {
+        loop {
+            if let Some(object) = bin.take() {
+                return Some(object);
+            }
             // SAFETY: the bin's slab is this local heap's.
-            let current = unsafe { self.check_out(class) };
-            if !current {
-                // SAFETY: as above.
-                unsafe {
+            unsafe {
+                if !self.check_out(class) {
                     self.leave_current(class);
                     let next = self.shelves[class].first.get();
                     if next == 0 {
                         return None;
                     }
+                    // It has free objects, unless all of them were freed twice: then it is left.
                     self.make_current(Descriptor::at(next));
                 }
             }
         }
-        bin.take()
     }
 
     /// Checks out objects of the current slab. Answers whether there are any.
@@ -363,14 +402,14 @@ impl LocalHeap {
             .store(before.wrapping_add(objects), Ordering::Relaxed);
     }
 
-    /// The current slab has no free object: from now on its first free says so.
+    /// The current slab has no free object: from now on frees say when it has some.
     unsafe fn leave_current(&self, class: usize) {
         let bin = &self.bins[class];
         if bin.slab.load(Ordering::Relaxed) != 0 {
             // SAFETY: the bin's slab is this local heap's.
             let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
             slab.state.set(State::Full);
-            slab.quota.set(1);
+            slab.quota.set(slab.quota_when_full());
             bin.slab.store(0, Ordering::Relaxed);
         }
     }
@@ -396,6 +435,8 @@ impl LocalHeap {
     /// Takes in a slab whose objects are all free, and makes it the current one of its class, which
     /// has none.
     pub(crate) unsafe fn adopt(&self, slab: &Descriptor) {
+        let shelf = &self.shelves[slab.class.get() as usize];
+        shelf.slabs.set(shelf.slabs.get() + 1);
         slab.state.set(State::Empty);
         // SAFETY: the slab is new, so it is on no shelf.
         unsafe {
@@ -433,7 +474,8 @@ impl LocalHeap {
                     twice = Err(slab.start.get() + number * slab.class().size);
                 }
                 slab.bits.0[word].store(bits | remote & !both, Ordering::Relaxed);
-                freed += (remote & !both).count_ones() as u16;
+                // Those freed twice as well: they did not pass for free as long as this was pending.
+                freed += remote.count_ones() as u16;
             });
             let quota = slab.quota.get();
             match slab.state.get() {
@@ -484,13 +526,18 @@ impl LocalHeap {
                     slab.quota.set(UNLIMITED);
                     return;
                 }
-                State::Full => {
-                    slab.state.set(State::Available);
-                    self.put_on(slab);
-                }
-                State::Available => {}
+                State::Full | State::Available => {}
             }
             let used = slab.count.get() as usize - slab.free_objects();
+            if slab.state.get() == State::Full {
+                if used == slab.count.get() as usize {
+                    // What was freed had been freed by another thread before.
+                    slab.quota.set(slab.quota_when_full());
+                    return;
+                }
+                slab.state.set(State::Available);
+                self.put_on(slab);
+            }
             if used > 0 {
                 slab.quota.set(used as u16);
                 return;
@@ -575,6 +622,14 @@ impl LocalHeap {
             }
         }
         twice
+    }
+
+    /// Puts one of its slabs that counts as full on its shelf if it has any free object.
+    pub(crate) unsafe fn reconsider(&self, slab: &Descriptor) {
+        if slab.state.get() == State::Full && slab.free_objects() > 0 {
+            // SAFETY: full slabs are on no shelf.
+            unsafe { self.shelve(slab) }
+        }
     }
 
     /// Calls `f` with address and length of each run of free objects on the shelves.
@@ -719,7 +774,7 @@ impl LocalHeap {
                 }
                 used if used == slab.count.get() as usize => {
                     slab.state.set(State::Full);
-                    slab.quota.set(1);
+                    slab.quota.set(slab.quota_when_full());
                 }
                 used => {
                     slab.state.set(State::Available);
@@ -733,3 +788,6 @@ impl LocalHeap {
 
 /// How many empty slabs of a class are kept for the next request, the current one not counted.
 const KEPT: usize = 4;
+
+#[cfg(all(test, not(loom), feature = "spin"))]
+mod tests;

@@ -118,20 +118,17 @@ impl Bench {
         }
     }
 
-    /// What holds of the words while the owner works.
-    fn check_words(&self) -> Verdict {
-        for slab in &self.slabs {
-            if slab.owned.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let own = slab.own.load(Ordering::Relaxed);
-            holds(own & TAIL == TAIL, "own bit beyond the objects")?;
-            let remote = slab.remote[0].load(Ordering::Relaxed);
-            holds(remote & TAIL == 0, "remote bit beyond the objects")?;
-            let summary = slab.summary.load(Ordering::Relaxed);
-            holds(summary & !1 == 0, "the summary names no word")?;
+    /// What holds of a slab's words while the owner works.
+    fn check_words(slab: &Slab) -> Verdict {
+        if slab.owned.load(Ordering::Relaxed) == 0 {
+            return Ok(());
         }
-        Ok(())
+        let own = slab.own.load(Ordering::Relaxed);
+        holds(own & TAIL == TAIL, "own bit beyond the objects")?;
+        let remote = slab.remote[0].load(Ordering::Relaxed);
+        holds(remote & TAIL == 0, "remote bit beyond the objects")?;
+        let summary = slab.summary.load(Ordering::Relaxed);
+        holds(summary & !1 == 0, "the summary names no word")
     }
 
     /// What holds of the queue while the owner works.
@@ -224,15 +221,22 @@ fn locked(bench: &Bench, check: impl Fn(&Bench) -> Verdict) -> Verdict {
 }
 
 #[test]
-fn words_while_the_owner_works() {
-    model(Search::Preemptions(2), |bench| {
-        locked(bench, Bench::check_words)
+fn words_of_the_current_slab_while_the_owner_works() {
+    model(Search::Preemptions(3), |bench| {
+        locked(bench, |bench| Bench::check_words(&bench.slabs[0]))
+    });
+}
+
+#[test]
+fn words_of_a_slab_that_is_given_back() {
+    model(Search::Preemptions(3), |bench| {
+        locked(bench, |bench| Bench::check_words(&bench.slabs[1]))
     });
 }
 
 #[test]
 fn queue_while_the_owner_works() {
-    model(Search::Preemptions(2), |bench| {
+    model(Search::Preemptions(3), |bench| {
         locked(bench, Bench::check_queue)
     });
 }
@@ -329,12 +333,12 @@ fn idle(bench: &Bench) -> Verdict {
 
 #[test]
 fn of_an_idle_heap() {
-    model_idle(Search::Preemptions(2), TWO_SLABS, false, idle);
+    model_idle(Search::Preemptions(3), TWO_SLABS, false, idle);
 }
 
 #[test]
 fn of_an_idle_heap_that_is_adopted() {
-    model_idle(Search::Preemptions(2), ONE_SLAB, true, idle);
+    model_idle(Search::Preemptions(3), ONE_SLAB, true, idle);
 }
 
 #[test]

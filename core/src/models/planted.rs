@@ -43,7 +43,7 @@ pub(super) fn post_without_summary(frees: RemoteFrees, index: usize) -> Posted {
 /// Announces the slab for each word, though it was announced for another.
 pub(super) fn post_announces_words(frees: RemoteFrees, index: usize) -> Posted {
     match post_ordered(frees, index, Ordering::AcqRel, Ordering::AcqRel) {
-        Posted::Done if index % BITS == 0 => Posted::Announce,
+        Posted::Done if index.is_multiple_of(BITS) => Posted::Announce,
         posted => posted,
     }
 }

@@ -24,6 +24,9 @@ use crate::slab::remote::Posted;
 /// Slabs with remote frees that are looked at in one operation.
 const COLLECTED: usize = 8;
 
+/// From this size on, what outgrows an object of a slab becomes a block of its own.
+const GROWS_IN_PLACE: usize = 1024;
+
 /// Where an allocation may look for memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effort {
@@ -198,6 +201,13 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     }
 
     unsafe fn trim_one(&self, local: &LocalHeap) {
+        self.with(|_| {
+            let slabs = self.control().slabs();
+            for slab in slabs.filter(|slab| slab.is_owned_by(local.address())) {
+                // SAFETY: the slab is this local heap's, which is the caller's to use.
+                unsafe { local.reconsider(slab) }
+            }
+        });
         // SAFETY: the caller is bound to it, or it is idle and known to the caller alone.
         if let Err(twice) = unsafe { local.trim(|slab| self.release(slab)) } {
             self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
@@ -381,7 +391,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         if slab.is_free(number) || slab.is_freed_remotely(number) {
             return fault(FaultKind::AlreadyFree, 0);
         }
-        let own = slab.owner.load(core::sync::atomic::Ordering::Relaxed) == local.address();
+        let own = slab.is_owned_by(local.address());
         // SAFETY: the caller is bound to the local heap.
         if own && unsafe { local.is_checked_out(slab, number) } {
             return fault(FaultKind::AlreadyFree, 0);
@@ -444,10 +454,19 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         if class_of(new_layout) == Some(class) {
             return Some(ptr);
         }
+        // What grows may grow again: a block can do so where it is.
+        let block = if new_size > size && new_size >= GROWS_IN_PLACE {
+            self.with(|heap| heap.try_allocate(new_layout).ok())
+        } else {
+            None
+        };
         // SAFETY: the caller gives the old object up if it gets another; both are at least as long
         // as what is copied.
         unsafe {
-            let moved = self.allocate_in(local, new_layout)?;
+            let moved = match block {
+                Some(block) => block,
+                None => self.allocate_in(local, new_layout)?,
+            };
             moved.copy_from_nonoverlapping(ptr, size.min(new_size));
             self.free_in(local, ptr);
             Some(moved)

@@ -59,7 +59,8 @@ fn check_slab(control: &Control, heap: &mut Heap<'_>, slab: &Descriptor) -> Resu
     }
     let number = slab.class.get() as usize;
     if number >= CLASSES
-        || slab.count.get() as usize != control.count_of(number)
+        || slab.count.get() as usize > control.count_of(number)
+        || slab.count.get() == 0
         || slab.inverse.get() != TABLE[number].inverse
         || !slab.start.get().is_multiple_of(SLAB_GRANULE)
     {

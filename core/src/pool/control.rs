@@ -146,7 +146,7 @@ impl Control {
         (&raw const self.none).addr()
     }
 
-    /// Objects of a slab of a class; 0 if the class is not served.
+    /// Objects of a slab of a class, at most; 0 if the class is not served.
     pub(crate) fn count_of(&self, class: usize) -> usize {
         TABLE[class].count_within(self.slab_limit.get())
     }
@@ -278,7 +278,8 @@ impl Control {
         owner: &LocalHeap,
         number: usize,
     ) -> Option<&Descriptor> {
-        let count = self.count_of(number);
+        let wanted = TABLE[number].first_limit() << owner.slabs_of(number).min(10);
+        let count = TABLE[number].count_within(wanted.min(self.slab_limit.get()));
         if count == 0 {
             return None;
         }
@@ -312,7 +313,9 @@ impl Control {
     /// Gives a slab back whose objects are all free, and which is on no list.
     pub(crate) fn release(&self, heap: &mut Heap<'_>, slab: &Descriptor) {
         self.set_entries(slab, self.none());
-        slab.owner.store(0, Ordering::Release);
+        let owner = slab.owner.swap(0, Ordering::AcqRel);
+        // SAFETY: a slab's owner is a local heap, and the caller's to use.
+        unsafe { Control::local(owner) }.forget_slab(slab.class.get() as usize);
         let start = core::ptr::with_exposed_provenance_mut(slab.start.get());
         if let Some(start) = NonNull::new(start) {
             self.slab_bytes

@@ -1,4 +1,4 @@
-//! Setting a bit of a bitmap that one thread writes and others may read.
+//! What a free changes: a bit of a bitmap that one thread writes and others may read, and the quota.
 //!
 //! On x86-64 it is one instruction, which saves those that would compute a mask. Not a locked one:
 //! there is one writer.
@@ -7,7 +7,49 @@ use super::descriptor::Descriptor;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 use {super::remote::BITS, crate::sync::Ordering};
 
+/// What is left of a slab's quota.
+pub(crate) enum Quota {
+    /// The slab need not be looked at yet.
+    Left,
+    /// Nothing.
+    UsedUp,
+    /// The slab is current.
+    Unlimited,
+}
+
 impl Descriptor {
+    /// Counts the quota down. Only the owner may.
+    #[inline(always)]
+    pub(crate) fn count_down(&self) -> Quota {
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+        {
+            // SAFETY: the quota is a cell, which nobody else writes to.
+            unsafe {
+                core::arch::asm!(
+                    "dec word ptr [{slab} + {quota}]",
+                    "jz {used_up}",
+                    "js {unlimited}",
+                    slab = in(reg) &raw const *self,
+                    quota = const core::mem::offset_of!(Descriptor, quota),
+                    used_up = label { return Quota::UsedUp },
+                    unlimited = label { return Quota::Unlimited },
+                    options(nostack),
+                );
+            }
+            Quota::Left
+        }
+        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+        {
+            let quota = self.quota.get().wrapping_sub(1);
+            self.quota.set(quota);
+            match quota.cast_signed() {
+                0 => Quota::UsedUp,
+                ..0 => Quota::Unlimited,
+                1.. => Quota::Left,
+            }
+        }
+    }
+
     /// Sets the local bit with this number. Answers whether it was set already.
     ///
     /// # Safety
@@ -39,6 +81,34 @@ impl Descriptor {
             let bit = 1 << (number % BITS);
             word.store(bits | bit, Ordering::Relaxed);
             bits & bit != 0
+        }
+    }
+
+    /// Clears the local bit with this number.
+    ///
+    /// # Safety
+    /// As for [`Descriptor::set_bit`].
+    #[inline(always)]
+    pub(crate) unsafe fn clear_bit(&self, number: usize) {
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+        {
+            // SAFETY: as in `set_bit`.
+            unsafe {
+                core::arch::asm!(
+                    "btr qword ptr [{slab} + {bits}], {number}",
+                    slab = in(reg) &raw const *self,
+                    bits = const core::mem::offset_of!(Descriptor, bits),
+                    number = in(reg) number,
+                    options(nostack),
+                );
+            }
+        }
+        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+        {
+            // SAFETY: the number is in range (condition).
+            let word = unsafe { self.bits.0.get_unchecked(number / BITS) };
+            let bits = word.load(Ordering::Relaxed);
+            word.store(bits & !(1 << (number % BITS)), Ordering::Relaxed);
         }
     }
 }

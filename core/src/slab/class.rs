@@ -32,10 +32,16 @@ pub(crate) const LARGEST: usize = if usize::BITS == 64 { 64 << 10 } else { 8 << 
 pub(crate) const CLASSES: usize = LINEAR / STEP + 4 * (LARGEST.ilog2() - LINEAR.ilog2()) as usize;
 
 /// Objects of a slab whose objects are larger than a granule.
-const LARGE_COUNT: usize = 8;
+const fn large_count(size: usize) -> usize {
+    let fitting = (512 << 10) / size;
+    if fitting > 32 { 32 } else { fitting }
+}
 
 /// Fewer objects are not worth a slab.
-const LEAST_COUNT: usize = 12;
+const LEAST: usize = 12;
+
+/// The same for objects that are larger than a granule.
+const LEAST_LARGE: usize = 4;
 
 /// What one class is like.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +61,7 @@ impl Class {
         Class {
             size,
             count: if size > SLAB_GRANULE {
-                LARGE_COUNT
+                large_count(size)
             } else {
                 room / size
             },
@@ -63,15 +69,28 @@ impl Class {
         }
     }
 
-    /// Objects of a slab in a pool whose slabs are to have at most `limit` bytes. 0 if too few would
-    /// fit to be worth a slab.
+    /// Objects of a slab that is to have at most `limit` bytes. 0 if too few would fit to be worth a
+    /// slab.
     pub(crate) const fn count_within(self, limit: usize) -> usize {
         if self.count * self.size <= limit {
             return self.count;
         }
+        if self.size > SLAB_GRANULE {
+            let count = limit / self.size;
+            return if count < LEAST_LARGE { 0 } else { count };
+        }
         let granules = limit / SLAB_GRANULE;
         let count = (granules * SLAB_GRANULE).saturating_sub(size_of::<usize>()) / self.size;
-        if count < LEAST_COUNT { 0 } else { count }
+        if count < LEAST { 0 } else { count }
+    }
+
+    /// Bytes for the first slab of a local heap. The next ones may be twice as large each.
+    pub(crate) const fn first_limit(self) -> usize {
+        if self.size > SLAB_GRANULE {
+            LEAST_LARGE * self.size
+        } else {
+            ((LEAST + 1) * self.size).next_multiple_of(SLAB_GRANULE)
+        }
     }
 
     /// Granules in which `count` objects of a slab begin. A slab starts with a granule.
@@ -100,6 +119,7 @@ impl Class {
         last / self.size < MAX_OBJECTS
             && self.count < MAX_OBJECTS
             && (last / self.size + 1) * error < self.inverse
+            && self.count_within(self.first_limit()) != 0
     }
 }
 
@@ -151,7 +171,7 @@ pub(crate) static TABLE: [Class; CLASSES] = {
 const_assert!(size_of_class(CLASSES - 1) == LARGEST);
 
 /// For each number of steps that a request is rounded up to, its class.
-pub(crate) const CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
+pub(crate) static CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
     let mut classes = [0; LARGEST / STEP + 1];
     let (mut steps, mut class) = (0, 0);
     while steps < classes.len() {
@@ -167,17 +187,15 @@ pub(crate) const CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
 /// The class that serves a layout, if one does.
 #[inline]
 pub(crate) fn class_of(layout: Layout) -> Option<usize> {
-    static CLASSES_OF_STEPS: [u8; LARGEST / STEP + 1] = CLASS_OF_STEPS;
-
     let (size, align) = (layout.size(), layout.align());
     if size > LARGEST || align > SLAB_GRANULE {
         return None;
     }
     if align <= STEP {
-        return Some(CLASSES_OF_STEPS[size.div_ceil(STEP)] as usize);
+        return Some(CLASS_OF_STEPS[size.div_ceil(STEP)] as usize);
     }
     let rounded = size.max(1).next_multiple_of(align);
-    let first = *CLASSES_OF_STEPS.get(rounded / STEP)? as usize;
+    let first = *CLASS_OF_STEPS.get(rounded / STEP)? as usize;
     // Of four classes that follow one another, one is a power of two.
     (first..CLASSES)
         .take(4)

@@ -17,15 +17,16 @@ use crate::sync::{AtomicUsize, Ordering};
 /// Words of a bitmap.
 pub(crate) const WORDS: usize = MAX_OBJECTS / BITS;
 
-/// A quota that is not used up before objects are checked out of the slab again: there are fewer.
+/// A quota that is not used up before objects are checked out of the slab again: there are fewer. As
+/// a signed number it is negative, and stays so.
 pub(crate) const UNLIMITED: u16 = u16::MAX;
-const_assert!(MAX_OBJECTS < UNLIMITED as usize);
+const_assert!(MAX_OBJECTS < i16::MAX as usize);
 
 /// What the owner does with a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// No object was free when it was last looked at. It is in no list.
+    /// No object, or only a few, were free when it was last looked at. It is in no list.
     Full,
     /// The bin of its class takes objects from it.
     Current,
@@ -104,6 +105,12 @@ impl Descriptor {
             .load(Ordering::Acquire)
     }
 
+    /// Whether it is a slab of the local heap at an address.
+    #[inline(always)]
+    pub(crate) fn is_owned_by(&self, local: usize) -> bool {
+        self.owner.load(Ordering::Relaxed) == local
+    }
+
     /// Makes this the descriptor of a slab of `count` objects, all free. Not an owner's yet.
     pub(crate) fn set_up(&self, start: usize, number: usize, count: usize) {
         let class = TABLE[number];
@@ -125,6 +132,12 @@ impl Descriptor {
 
     pub(crate) fn class(&self) -> Class {
         TABLE[self.class.get() as usize]
+    }
+
+    /// How many objects a full slab gets back before it is worth a look: several, so that a bin is
+    /// not refilled for each single one.
+    pub(crate) fn quota_when_full(&self) -> u16 {
+        1 + self.count.get() / 8
     }
 
     /// Granules in which its objects begin.
@@ -175,7 +188,7 @@ impl Descriptor {
         let mut word = if word < words { word } else { 0 };
         for _ in 0..words {
             let bits = self.bits.0[word].load(Ordering::Relaxed);
-            let free = bits & self.valid(word);
+            let free = self.free_of(word);
             if free != 0 {
                 self.bits.0[word].store(bits & !free, Ordering::Relaxed);
                 return Some((word, free));
@@ -188,12 +201,19 @@ impl Descriptor {
         None
     }
 
-    /// Objects that the owner's bits tell to be free.
+    /// The free objects of a word, as far as the owner knows of them. One that the owner and another
+    /// thread have both freed does not count before the owner has collected it: until then the slab
+    /// is on its way through the owner's queue, and must not pass for empty.
+    #[inline(always)]
+    fn free_of(&self, word: usize) -> usize {
+        let remote = self.remote.0[word].load(Ordering::Relaxed);
+        self.bits.0[word].load(Ordering::Relaxed) & !remote & self.valid(word)
+    }
+
+    /// How many objects are free, as far as the owner knows.
     pub(crate) fn free_objects(&self) -> usize {
-        (0..WORDS)
-            .map(|word| {
-                (self.bits.0[word].load(Ordering::Relaxed) & self.valid(word)).count_ones() as usize
-            })
+        (0..(self.count.get() as usize).div_ceil(BITS))
+            .map(|word| self.free_of(word).count_ones() as usize)
             .sum()
     }
 

@@ -39,12 +39,8 @@ fn local_heap(arena: &Arena) -> &'static LocalHeap {
     if runtime::is_fork_followed() {
         return LocalHeap::EMPTY;
     }
-    match thread::binding() {
-        // SAFETY: as above.
-        Binding::Bound(local) => unsafe { local.as_ref() },
-        Binding::Unbound => attach(arena),
-        Binding::Suspended | Binding::Ended => LocalHeap::EMPTY,
-    }
+    // SAFETY: only ever called with the main arena, which lives for ever.
+    unsafe { arena.local_heap(detach) }
 }
 
 /// The calling thread's local heap, or the empty one if it has none or may not use it.
@@ -66,22 +62,6 @@ pub(crate) fn interrupted() -> Option<&'static LocalHeap> {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn attach(arena: &Arena) -> &'static LocalHeap {
-    let Some(local) = arena.pool().attach() else {
-        return LocalHeap::EMPTY;
-    };
-    // SAFETY: the thread is unbound, and the local heap is new or was given up.
-    if unsafe { thread::bind(local, detach) }.is_err() {
-        // SAFETY: attached above, and not used.
-        unsafe { arena.pool().detach(local) };
-        return LocalHeap::EMPTY;
-    }
-    // SAFETY: as above.
-    unsafe { local.as_ref() }
-}
-
 /// Gives a thread's local heap up at its end.
 ///
 /// # Safety
@@ -98,6 +78,16 @@ unsafe fn detach(local: NonNull<LocalHeap>) {
 pub(crate) fn take(size: usize) -> Option<NonNull<u8>> {
     // SAFETY: the word names the local heap that the thread is bound to, or an empty one.
     unsafe { current().take(size) }
+}
+
+/// As [`take`], with a look at the local heap's slabs if nothing is ready.
+#[inline(always)]
+pub(crate) fn take_from_slabs(size: usize) -> Option<NonNull<u8>> {
+    if runtime::needs_attention() {
+        return None;
+    }
+    // SAFETY: the word names the local heap that the thread is bound to, or an empty one.
+    unsafe { current().take_from_slabs(size) }
 }
 
 /// Allocates a block, or `None` if there is no memory for it. `errno` is kept.

@@ -102,6 +102,12 @@ pub(crate) fn note_deferred() {
     ATTENTION.fetch_or(DEFERRED, Ordering::Release);
 }
 
+/// Whether something is up that [`main_arena`] has to see to first.
+#[inline(always)]
+pub(crate) fn needs_attention() -> bool {
+    ATTENTION.load(Ordering::Relaxed) != 0
+}
+
 /// Whether a fork is under way whose child will copy the pool: what is freed meanwhile must not be
 /// handed out again before that.
 pub(crate) fn is_fork_followed() -> bool {

@@ -19,6 +19,9 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn malloc_slowly(size: usize) -> *mut c_void {
+    if let Some(block) = heap::take_from_slabs(size) {
+        return block.as_ptr().cast();
+    }
     block_or_enomem(layout(size, GRANULE).and_then(heap::allocate))
 }
 
