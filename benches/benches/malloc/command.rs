@@ -125,7 +125,8 @@ pub(super) fn main() -> ExitCode {
 /// Whether ours succeeded everywhere.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let (mut results, jobs) = plan(arguments)?;
-    let libraries = libraries(arguments)?;
+    let ours = library::ours(arguments.ours.as_deref())?;
+    let libraries = libraries(arguments, ours.library());
     results.peers = libraries
         .iter()
         .map(|library| library.name.clone())
@@ -203,7 +204,7 @@ fn is_called(row: &str, name: &str) -> bool {
 }
 
 /// Ours, then the peers.
-fn libraries(arguments: &Arguments) -> Result<Vec<Library>, String> {
+fn libraries(arguments: &Arguments, ours: &Library) -> Vec<Library> {
     let wanted = |name: &str| {
         arguments.peer.is_empty()
             || name == arguments.baseline
@@ -212,13 +213,13 @@ fn libraries(arguments: &Arguments) -> Result<Vec<Library>, String> {
                 .iter()
                 .any(|part| name.contains(part.as_str()))
     };
-    let mut libraries = vec![library::ours(arguments.ours.as_deref())?];
     let (peers, missing) = library::peers(wanted);
     for line in missing {
         eprintln!("{line}");
     }
+    let mut libraries = vec![ours.clone()];
     libraries.extend(peers);
-    Ok(libraries)
+    libraries
 }
 
 /// The peer that is called `wanted`; if that is missing, another mimalloc; at last whichever comes first.

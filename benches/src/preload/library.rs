@@ -4,7 +4,7 @@ use std::env::{self, consts};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -128,23 +128,42 @@ fn origin(package: &str) -> String {
     format!("package {package} {version}").trim_end().to_owned()
 }
 
+/// Ours, in a copy that is removed with the value: somebody may build again while the bench runs.
+#[derive(Debug)]
+pub struct Ours(Library);
+
+impl Ours {
+    /// The copy.
+    pub fn library(&self) -> &Library {
+        &self.0
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if let Some(copy) = &self.0.path {
+            // A file that stays behind in the target directory does no harm.
+            let _ = fs::remove_file(copy);
+        }
+    }
+}
+
 /// Ours: the library at `path`, else the release of this workspace, built now.
 ///
 /// # Errors
 /// When there is no such file, or when it cannot be built.
-pub fn ours(path: Option<&Path>) -> Result<Library, String> {
+pub fn ours(path: Option<&Path>) -> Result<Ours, String> {
     let (built, origin) = match path {
         Some(path) => (path.to_owned(), path.display().to_string()),
         None => (build()?, "this workspace".to_owned()),
     };
-    // A copy: somebody may build again while the bench runs.
-    let copy = directory()?.join("liballotment_malloc.so");
+    let copy = directory()?.join(format!("liballotment_malloc-{}.so", process::id()));
     fs::copy(&built, &copy).map_err(|error| format!("{}: {error}", built.display()))?;
-    Ok(Library {
+    Ok(Ours(Library {
         name: OURS.to_owned(),
         path: Some(copy),
         origin,
-    })
+    }))
 }
 
 /// Where the bench keeps the libraries that it makes.
@@ -230,6 +249,15 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].path.is_none());
         assert!(missing.is_empty());
+    }
+
+    #[test]
+    fn the_copy_goes_with_the_value() {
+        let ours = ours(Some(&env::current_exe().unwrap())).unwrap();
+        let copy = ours.library().path.clone().unwrap();
+        assert!(copy.exists());
+        drop(ours);
+        assert!(!copy.exists());
     }
 
     #[test]
