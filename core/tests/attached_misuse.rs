@@ -635,10 +635,13 @@ fn a_write_beyond_the_end_of_a_slab_is_reported_when_the_slab_goes() {
     let mut slabs: Vec<usize> = filler.iter().map(|p| p.addr().get() & !8191).collect();
     slabs.sort_unstable();
     slabs.dedup();
-    // The word before each of these is the header of the block behind a slab.
-    let behind = pointer(slabs[2] + 8192 - 64);
-    // SAFETY: the bytes lie in the region; a program that writes beyond an object's end does this.
-    unsafe { behind.write_bytes(0x41, 64) };
+    for slab in [slabs[2], slabs[4], slabs[5]] {
+        // The last word is the header of the block behind the slab.
+        let end = pointer(slab + 8192 - 64);
+        // SAFETY: the bytes lie in the region; a program that writes beyond an object's end does
+        // this.
+        unsafe { end.write_bytes(0x41, 64) };
+    }
     let mut reports = Vec::new();
     filler.iter().for_each(|&p| victim.free(p));
     reports.append(&mut faults::take());

@@ -23,6 +23,7 @@
 //! The slow paths here are those that need nothing but the local heap. What they cannot do, get a
 //! slab or give one back, the pool does.
 
+use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -31,10 +32,10 @@ use static_assertions::const_assert_eq;
 use crate::region::WORD;
 use crate::slab::bits::Quota;
 use crate::slab::class::{
-    CLASS_OF_STEPS, CLASSES, LARGEST, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, divide,
+    CLASS_OF_STEPS, CLASSES, LARGEST, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of, divide,
 };
 use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
-use crate::slab::remote::{BITS, RemoteQueue};
+use crate::slab::remote::{BITS, Posted, RemoteQueue};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Where the next objects of one class come from.
@@ -258,14 +259,15 @@ impl LocalHeap {
         unsafe { self.refill(class) }
     }
 
-    /// Frees an object of one of this local heap's own slabs, if nothing is wrong with it.
+    /// Frees an object of one of this local heap's own slabs, if nothing is wrong with it. Null is
+    /// refused like any other pointer that is no such object.
     ///
     /// # Safety
     /// As for [`Pool::free_in`](crate::Pool::free_in).
     #[inline(always)]
-    pub unsafe fn give(&self, object: NonNull<u8>) -> Freed {
+    pub unsafe fn give(&self, object: *mut u8) -> Freed {
         // SAFETY: forwarded.
-        unsafe { self.give_sized(object.addr().get(), None) }
+        unsafe { self.give_sized(object.addr(), None) }
     }
 
     /// Frees an object of one of this local heap's own slabs. `size` is what its class must serve,
@@ -284,7 +286,7 @@ impl LocalHeap {
         // descriptor, or of the pool's word that passes for the owner of one.
         let (entry, owner) = unsafe {
             let entry = (*entries.add(granule)).load(Ordering::Relaxed);
-            (entry, Descriptor::owner_at(entry))
+            (entry, Descriptor::owner_if_own(entry))
         };
         if owner != self.address() {
             return Freed::Refused;
@@ -322,6 +324,81 @@ impl LocalHeap {
             return Freed::Refused;
         }
         Freed::Done
+    }
+}
+
+/// What can be done from outside the fast paths without the pool.
+impl LocalHeap {
+    /// The slab that an address lies in, as far as this local heap knows the map.
+    #[inline(always)]
+    fn slab_at(&self, address: usize) -> Option<&Descriptor> {
+        let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
+        if granule >= self.granules.get() {
+            return None;
+        }
+        let entries = core::ptr::with_exposed_provenance::<AtomicUsize>(self.map.get());
+        // SAFETY: as in `give_sized`; chunks of descriptors go only after their slabs.
+        unsafe {
+            let entry = (*entries.add(granule)).load(Ordering::Acquire);
+            (Descriptor::owner_at(entry) != 0).then(|| Descriptor::at(entry))
+        }
+    }
+
+    /// Frees an object of another local heap's slab, if nothing is wrong with it: lock-free. Answers
+    /// whether that was done.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`](crate::Pool::free_in).
+    #[must_use]
+    pub unsafe fn give_to_owner(&self, object: *mut u8) -> bool {
+        let Some(slab) = self.slab_at(object.addr()) else {
+            return false;
+        };
+        let owner = slab.owner.load(Ordering::Relaxed);
+        let Some(number) = slab.object_at(object.addr()) else {
+            return false;
+        };
+        if owner == self.address() || slab.is_free(number) {
+            return false;
+        }
+        match slab.remote_frees().post(number) {
+            Posted::Done => true,
+            Posted::Announce => {
+                // SAFETY: a slab's owner is a local heap, which lives as long as the pool.
+                let owner = unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(owner) };
+                owner.queue().push(slab.address(), &slab.remote_next);
+                true
+            }
+            Posted::AlreadyFree => false,
+        }
+    }
+
+    /// Whether an object of a slab of this local heap's stays where it is when it is resized without
+    /// a layout.
+    ///
+    /// # Safety
+    /// As for [`Pool::resize_in`](crate::Pool::resize_in).
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn keeps(&self, object: NonNull<u8>, new_size: usize) -> bool {
+        let address = object.addr().get();
+        self.slab_at(address).is_some_and(|slab| {
+            slab.is_owned_by(self.address())
+                && new_size <= LARGEST
+                && serves(slab.class.get(), new_size)
+                && slab
+                    .object_at(address)
+                    .is_some_and(|number| !slab.is_free(number))
+        })
+    }
+
+    /// As [`LocalHeap::take`], for any alignment.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`](crate::Pool::allocate_in).
+    #[must_use]
+    pub unsafe fn take_aligned(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.bins[class_of(layout)?].take()
     }
 }
 
@@ -467,13 +544,13 @@ impl LocalHeap {
             self.pending.set(slab.remote_next.load(Ordering::Relaxed));
             let mut freed = 0;
             slab.remote_frees().take(|word, remote| {
-                let bits = slab.bits.0[word].load(Ordering::Relaxed);
+                let bits = slab.bits[word].load(Ordering::Relaxed);
                 let both = (bits | self.checked_out_of(slab, word)) & remote;
                 if both != 0 {
                     let number = word * BITS + both.trailing_zeros() as usize;
                     twice = Err(slab.start.get() + number * slab.class().size);
                 }
-                slab.bits.0[word].store(bits | remote & !both, Ordering::Relaxed);
+                slab.bits[word].store(bits | remote & !both, Ordering::Relaxed);
                 // Those freed twice as well: they did not pass for free as long as this was pending.
                 freed += remote.count_ones() as u16;
             });
@@ -605,12 +682,15 @@ impl LocalHeap {
                 // SAFETY: the bin's slab is this local heap's.
                 unsafe { self.retire_current(bin) };
             }
-            let mut at = shelf.first.get();
-            while at != 0 {
+            // Those that stay are appended, and not to be looked at again.
+            let (mut at, last) = (shelf.first.get(), shelf.last.get());
+            let mut more = at != 0;
+            while more {
                 // SAFETY: what a shelf names are slabs of this local heap; the next is read before
                 // the slab goes.
                 unsafe {
                     let slab = Descriptor::at(at);
+                    more = at != last;
                     at = slab.next.get();
                     if slab.state.get() == State::Empty {
                         self.take_off(slab);
@@ -721,7 +801,7 @@ impl LocalHeap {
                 let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
                 let width = bin.size.get() * BITS;
                 let word = bin.base.get().wrapping_sub(slab.start.get()) / width;
-                if let Some(bits) = slab.bits.0.get(word) {
+                if let Some(bits) = slab.bits.get(word) {
                     let ready = bin.word.load(Ordering::Relaxed);
                     bits.fetch_or(ready, Ordering::Relaxed);
                 }
@@ -739,7 +819,7 @@ impl LocalHeap {
     /// Puts one of its slabs, which is on no list, where it belongs, with all that others have freed.
     pub(crate) unsafe fn take_in(&self, slab: &Descriptor) {
         slab.remote_summary.store(0, Ordering::Relaxed);
-        for (bits, remote) in slab.bits.0.iter().zip(&slab.remote.0) {
+        for (bits, remote) in slab.bits.iter().zip(&slab.remote.0) {
             bits.fetch_or(remote.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         }
         // SAFETY: the slab is on no list.
@@ -752,9 +832,9 @@ impl LocalHeap {
         let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
         let word = (bin.base.get() - slab.start.get()) / (bin.size.get() * BITS);
         let back = bin.word.load(Ordering::Relaxed);
-        let bits = slab.bits.0[word].load(Ordering::Relaxed);
+        let bits = slab.bits[word].load(Ordering::Relaxed);
         bin.word.store(0, Ordering::Relaxed);
-        slab.bits.0[word].store(bits | back, Ordering::Relaxed);
+        slab.bits[word].store(bits | back, Ordering::Relaxed);
         self.count_checked_out((back.count_ones() as usize).wrapping_neg());
         bin.slab.store(0, Ordering::Relaxed);
         // SAFETY: the slab was current, so it is on no shelf.

@@ -9,23 +9,26 @@
 //! The operations without a local heap are these, with [`LocalHeap::EMPTY`].
 
 use core::alloc::Layout;
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use lock_api::RawMutex;
 
 use super::Pool;
-use super::control::Control;
+use super::control::{Control, Lack};
 use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::remote::Posted;
+use crate::tlsf::refusal::Refusal;
 
 /// Slabs with remote frees that are looked at in one operation.
 const COLLECTED: usize = 8;
 
-/// From this size on, what outgrows an object of a slab becomes a block of its own.
-const GROWS_IN_PLACE: usize = 1024;
+/// From this size on, what outgrows an object of a slab becomes a block of its own, however small
+/// the step.
+const GROWS_IN_PLACE: usize = 32 << 10;
 
 /// Where an allocation may look for memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,25 +134,37 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             && self.control().count_of(class) != 0
         {
             // SAFETY: forwarded.
-            let object = unsafe { self.refill(local, class) };
-            if object.is_some() || effort == Effort::Ordinary && self.control().may_grow() {
-                return object;
+            match unsafe { self.refill(local, class) } {
+                Ok(object) => return Some(object),
+                Err(Lack::Memory) if effort == Effort::Ordinary && self.control().may_grow() => {
+                    return None;
+                }
+                Err(_) => {}
             }
         }
-        self.with(|heap| heap.try_allocate(layout).ok())
+        self.allocate_block(layout)
+    }
+
+    /// A block of the heap's, if there is one.
+    fn allocate_block(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.with(|heap| heap.try_allocate(layout)) {
+            Ok(block) => Some(block),
+            Err(Refusal::NoMemory) => None,
+            Err(damage) => self.refuse(damage, 0),
+        }
     }
 
     /// # Safety
     /// The caller is bound to the local heap.
-    unsafe fn refill(&self, local: &LocalHeap, class: usize) -> Option<NonNull<u8>> {
+    unsafe fn refill(&self, local: &LocalHeap, class: usize) -> Result<NonNull<u8>, Lack> {
         // SAFETY: forwarded.
         unsafe {
             if let Some(object) = local.refill(class) {
-                return Some(object);
+                return Ok(object);
             }
             self.collect(local, COLLECTED);
             if let Some(object) = local.refill(class) {
-                return Some(object);
+                return Ok(object);
             }
             let slab = self.with(|heap| {
                 let slab = self.control().acquire(heap, local, class);
@@ -157,22 +172,39 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 slab
             })?;
             local.adopt(slab);
-            local.refill(class)
+            local.refill(class).ok_or(Lack::Memory)
         }
     }
 
     /// # Safety
     /// The caller is bound to the local heap.
     unsafe fn collect(&self, local: &LocalHeap, most: usize) {
+        let refused = Cell::new(None);
         // SAFETY: forwarded.
-        if let Err(twice) = unsafe { local.collect(most, |slab| self.release(slab)) } {
-            self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
+        let twice = unsafe { local.collect(most, |slab| self.release(slab, &refused)) };
+        self.report(twice, refused);
+    }
+
+    /// Gives a slab back. If that is refused, it stays where it was, and `refused` says why: the
+    /// fault handler has to wait until the local heap is in order.
+    fn release(&self, slab: &Descriptor, refused: &Cell<Option<Refusal>>) -> bool {
+        match self.with(|heap| self.control().release(heap, slab)) {
+            Ok(()) => true,
+            Err(refusal) => {
+                refused.set(Some(refusal));
+                false
+            }
         }
     }
 
-    fn release(&self, slab: &Descriptor) -> bool {
-        self.with(|heap| self.control().release(heap, slab));
-        true
+    /// Tells of an object that was freed twice, and of a slab that could not be given back.
+    fn report(&self, twice: Result<(), usize>, refused: Cell<Option<Refusal>>) {
+        if let Err(twice) = twice {
+            self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
+        }
+        if let Some(refusal) = refused.get() {
+            self.refuse::<()>(refusal, 0);
+        }
     }
 
     /// Collects the remote frees of a local heap and of all that are idle, and gives back all their
@@ -183,24 +215,32 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Pool::allocate_in`].
     pub unsafe fn trim(&self, local: &LocalHeap) {
-        let mut idle = self.with(|_| self.control().idle.replace(0));
+        let idle = Idle {
+            pool: self,
+            first: Cell::new(self.with(|_| self.control().idle.replace(0))),
+        };
         // SAFETY: nobody can be bound to the idle ones before they are put back, and the caller is
         // bound to its own.
         unsafe {
             if !local.is_empty_heap() {
                 self.trim_one(local);
             }
-            while idle != 0 {
-                let other = Control::local(idle);
-                idle = other.next_idle.get();
-                self.trim_one(other);
+            while let Some(other) = idle.next() {
+                let (twice, refused) = self.trim_quietly(other);
                 self.with(|_| self.control().detach(other));
+                self.report(twice, refused);
             }
         }
         self.with(|heap| self.control().trim(heap));
     }
 
     unsafe fn trim_one(&self, local: &LocalHeap) {
+        // SAFETY: forwarded.
+        let (twice, refused) = unsafe { self.trim_quietly(local) };
+        self.report(twice, refused);
+    }
+
+    unsafe fn trim_quietly(&self, local: &LocalHeap) -> (Result<(), usize>, Cell<Option<Refusal>>) {
         self.with(|_| {
             let slabs = self.control().slabs();
             for slab in slabs.filter(|slab| slab.is_owned_by(local.address())) {
@@ -208,10 +248,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 unsafe { local.reconsider(slab) }
             }
         });
+        let refused = Cell::new(None);
         // SAFETY: the caller is bound to it, or it is idle and known to the caller alone.
-        if let Err(twice) = unsafe { local.trim(|slab| self.release(slab)) } {
-            self.reporter.report_at(FaultKind::AlreadyFree, twice, 0);
-        }
+        let twice = unsafe { local.trim(|slab| self.release(slab, &refused)) };
+        (twice, refused)
     }
 
     /// As [`Pool::allocate_zeroed`], from a local heap.
@@ -294,7 +334,16 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     #[inline(never)]
     pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
         // SAFETY: the slab is the local heap's, to which the caller is bound.
-        unsafe { local.settle(Descriptor::at(unsettled.0), |slab| self.release(slab)) }
+        unsafe { self.settle_slab(local, Descriptor::at(unsettled.0)) }
+    }
+
+    /// # Safety
+    /// The slab is the local heap's, to which the caller is bound.
+    unsafe fn settle_slab(&self, local: &LocalHeap, slab: &Descriptor) {
+        let refused = Cell::new(None);
+        // SAFETY: forwarded.
+        unsafe { local.settle(slab, |slab| self.release(slab, &refused)) };
+        self.report(Ok(()), refused);
     }
 
     /// As [`Pool::settle`], without the lock: a slab that has no object in use any more is kept.
@@ -348,7 +397,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             // SAFETY: the caller is bound to the local heap; the object was found to be in use.
             unsafe {
                 if slab.set_free(number) {
-                    local.settle(slab, |slab| self.release(slab));
+                    self.settle_slab(local, slab);
                 }
             }
             return;
@@ -455,8 +504,9 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             return Some(ptr);
         }
         // What grows may grow again: a block can do so where it is.
-        let block = if new_size > size && new_size >= GROWS_IN_PLACE {
-            self.with(|heap| heap.try_allocate(new_layout).ok())
+        let grows_much = new_size > size + size / 8 && new_size >= 1024;
+        let block = if grows_much || new_size > size && new_size >= GROWS_IN_PLACE {
+            self.allocate_block(new_layout)
         } else {
             None
         };
@@ -470,6 +520,32 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             moved.copy_from_nonoverlapping(ptr, size.min(new_size));
             self.free_in(local, ptr);
             Some(moved)
+        }
+    }
+}
+
+/// Idle local heaps that were taken out of the registry. Those that are left when this is dropped go
+/// back, also if a fault handler panics.
+struct Idle<'a, 'r, R: RawMutex> {
+    pool: &'a Pool<'r, R>,
+    first: Cell<usize>,
+}
+
+impl<R: RawMutex> Idle<'_, '_, R> {
+    /// Takes one out.
+    fn next(&self) -> Option<&LocalHeap> {
+        let first = self.first.get();
+        // SAFETY: the list leads to local heaps.
+        let local = (first != 0).then(|| unsafe { Control::local(first) })?;
+        self.first.set(local.next_idle.get());
+        Some(local)
+    }
+}
+
+impl<R: RawMutex> Drop for Idle<'_, '_, R> {
+    fn drop(&mut self) {
+        while let Some(local) = self.next() {
+            self.pool.with(|_| self.pool.control().detach(local));
         }
     }
 }

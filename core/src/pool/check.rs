@@ -79,7 +79,7 @@ fn check_slab(control: &Control, heap: &mut Heap<'_>, slab: &Descriptor) -> Resu
     }
     for word in 0..WORDS {
         let beyond = !slab.valid(word);
-        let bits = slab.bits.0[word].load(Ordering::Relaxed);
+        let bits = slab.bits[word].load(Ordering::Relaxed);
         let remote = slab.remote.0[word].load(Ordering::Relaxed);
         if bits & beyond != beyond || remote & beyond != 0 {
             return Err(Invariant::SlabBits);

@@ -10,10 +10,11 @@ use core::ptr::NonNull;
 
 use crate::heap::Heap;
 use crate::local::LocalHeap;
-use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, TABLE};
+use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, STEP, TABLE};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::map::GranuleMap;
 use crate::sync::{AtomicUsize, Ordering};
+use crate::tlsf::refusal::Refusal;
 
 /// See the module.
 #[repr(C)]
@@ -46,6 +47,16 @@ pub(crate) struct Control {
     pub(crate) own_ever: Cell<usize>,
     /// Slabs acquired so far.
     pub(crate) acquired: Cell<usize>,
+}
+
+/// Why there is no slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// No free block is large enough.
+    Memory,
+    /// The map does not reach so far, or not yet: it is extended a bounded bit at a time. A block
+    /// of its own serves the request.
+    Map,
 }
 
 /// What is known of all objects.
@@ -86,10 +97,13 @@ struct Map {
     entries: [AtomicUsize; 0],
 }
 
+/// Bytes of a block before what the pool keeps in it: a multiple of all alignments of that.
+const MARGIN: usize = 64;
+
 /// Entries that may be initialised in one operation.
 const MOST_REVEALED: usize = 4096;
 
-/// Entries of the first map, if the region is longer.
+/// Entries of the first map at least, if the region may become longer.
 const FIRST_ENTRIES: usize = 8192;
 
 impl Map {
@@ -114,7 +128,7 @@ impl Control {
         Control {
             none: AtomicUsize::new(0),
             map: AtomicUsize::new(0),
-            base: Cell::new(start.next_multiple_of(SLAB_GRANULE)),
+            base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
             slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 1 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),
@@ -185,17 +199,29 @@ impl Control {
     }
 
     /// A block of the heap for the pool's own use.
+    ///
+    /// What is kept there begins behind the block's start, so that its address does not pass for that
+    /// of a block when somebody frees it.
     fn allocate(&self, heap: &mut Heap<'_>, layout: Layout) -> Option<NonNull<u8>> {
+        let margin = Layout::from_size_align(MARGIN, STEP).ok()?;
+        let (layout, offset) = margin.extend(layout).ok()?;
+        debug_assert_eq!(offset, MARGIN);
         let block = heap.try_allocate(layout).ok()?;
         self.own_blocks.set(self.own_blocks.get() + 1);
         self.own_ever.set(self.own_ever.get() + 1);
         let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
         self.own_bytes.set(self.own_bytes.get() + bytes);
         block.as_ptr().expose_provenance();
-        Some(block)
+        // SAFETY: the block is larger than the margin. Its zeros pass for no block's header.
+        unsafe {
+            block.write_bytes(0, MARGIN);
+            Some(block.byte_add(MARGIN))
+        }
     }
 
-    fn free(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
+    fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
+        // SAFETY: `allocate` added the margin.
+        let block = unsafe { place.byte_sub(MARGIN) };
         let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
         if heap.try_free(block, None).is_ok() {
             self.own_blocks.set(self.own_blocks.get() - 1);
@@ -213,8 +239,11 @@ impl Control {
         if granule >= most {
             return false;
         }
+        // For what is there already, so that only a region that grows has more than one map.
+        let end = self.end.load(Ordering::Relaxed);
+        let present = end.saturating_sub(self.base.get()) / SLAB_GRANULE + 1;
         let least = older.map_or(FIRST_ENTRIES, |map| 2 * map.len.get());
-        let len = least.max(granule + 1).min(most);
+        let len = least.max(present).max(granule + 1).min(most);
         let layout = Layout::new::<Map>()
             .extend(Layout::array::<AtomicUsize>(len).unwrap_or(Layout::new::<Map>()))
             .map(|(layout, _)| layout);
@@ -270,32 +299,32 @@ impl Control {
         }
     }
 
-    /// Gets memory and a descriptor for a slab. `None` if there is none to be had; then nothing has
-    /// changed but the extent of the map.
+    /// Gets memory and a descriptor for a slab; see [`Lack`]. If it cannot, nothing has changed but
+    /// the extent of the map.
     pub(crate) fn acquire(
         &self,
         heap: &mut Heap<'_>,
         owner: &LocalHeap,
         number: usize,
-    ) -> Option<&Descriptor> {
+    ) -> Result<&Descriptor, Lack> {
         let wanted = TABLE[number].first_limit() << owner.slabs_of(number).min(10);
         let count = TABLE[number].count_within(wanted.min(self.slab_limit.get()));
         if count == 0 {
-            return None;
+            return Err(Lack::Map);
         }
-        let slab = self.take_descriptor(heap)?;
+        let slab = self.take_descriptor(heap).ok_or(Lack::Memory)?;
         let layout = Layout::from_size_align(TABLE[number].bytes_of(count), SLAB_GRANULE).ok();
         let start = layout.and_then(|layout| heap.try_allocate(layout).ok());
         let Some(start) = start else {
             self.put_descriptor(heap, slab);
-            return None;
+            return Err(Lack::Memory);
         };
         slab.set_up(start.as_ptr().expose_provenance(), number, count);
         let first = (slab.start.get() - self.base.get()) >> SLAB_GRANULE_LOG2;
         if !self.reveal(heap, first + slab.granules()) {
             let _ = heap.try_free(start, None);
             self.put_descriptor(heap, slab);
-            return None;
+            return Err(Lack::Map);
         }
         slab.owner.store(owner.address(), Ordering::Release);
         self.set_entries(slab, slab.address());
@@ -303,7 +332,7 @@ impl Control {
         self.slab_bytes
             .set(self.slab_bytes.get() + Control::block_bytes(heap, start));
         self.acquired.set(self.acquired.get() + 1);
-        Some(slab)
+        Ok(slab)
     }
 
     fn block_bytes(heap: &mut Heap<'_>, block: NonNull<u8>) -> usize {
@@ -311,19 +340,23 @@ impl Control {
     }
 
     /// Gives a slab back whose objects are all free, and which is on no list.
-    pub(crate) fn release(&self, heap: &mut Heap<'_>, slab: &Descriptor) {
+    ///
+    /// # Errors
+    /// If its block, or the next one, was written over. Nothing is changed.
+    pub(crate) fn release(&self, heap: &mut Heap<'_>, slab: &Descriptor) -> Result<(), Refusal> {
+        let start = core::ptr::with_exposed_provenance_mut(slab.start.get());
+        if let Some(start) = NonNull::new(start) {
+            let bytes = Control::block_bytes(heap, start);
+            heap.try_free(start, None)?;
+            self.slab_bytes.set(self.slab_bytes.get() - bytes);
+        }
         self.set_entries(slab, self.none());
         let owner = slab.owner.swap(0, Ordering::AcqRel);
         // SAFETY: a slab's owner is a local heap, and the caller's to use.
         unsafe { Control::local(owner) }.forget_slab(slab.class.get() as usize);
-        let start = core::ptr::with_exposed_provenance_mut(slab.start.get());
-        if let Some(start) = NonNull::new(start) {
-            self.slab_bytes
-                .set(self.slab_bytes.get() - Control::block_bytes(heap, start));
-            let _ = heap.try_free(start, None);
-        }
         self.slabs.set(self.slabs.get() - 1);
         self.put_descriptor(heap, slab);
+        Ok(())
     }
 
     /// # Safety

@@ -18,6 +18,7 @@ use crate::check::{CheckReport, Damage};
 use crate::heap::{ExtendError, Heap, Options, Reporter};
 use crate::local::LocalHeap;
 use crate::region::{CreateError, GRANULE, Region};
+use crate::slab::class::class_of;
 use crate::stats::Stats;
 use crate::tlsf::refusal::Refusal;
 use control::Control;
@@ -225,13 +226,35 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         }
     }
 
-    /// Allocates a block. `None` if no free block is large enough. See [`Heap::allocate`].
+    /// Allocates a block. `None` if no free block is large enough, also after idle local heaps have
+    /// given back what they do not need. See [`Heap::allocate`].
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         match self.with(|heap| heap.try_allocate(layout)) {
             Ok(p) => Some(p),
+            Err(Refusal::NoMemory) if self.trim_idle() => self.allocate_or_refuse(layout),
             Err(refusal) => self.refuse(refusal, 0),
         }
+    }
+
+    /// The last attempt.
+    #[cold]
+    fn allocate_or_refuse(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.with(|heap| heap.try_allocate(layout)) {
+            Ok(p) => Some(p),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    /// Gives back what idle local heaps do not need. Answers whether there are any.
+    #[cold]
+    fn trim_idle(&self) -> bool {
+        if self.with(|_| self.control().idle.get()) == 0 {
+            return false;
+        }
+        // SAFETY: the empty local heap is anybody's.
+        unsafe { self.trim(LocalHeap::EMPTY) };
+        true
     }
 
     /// Allocates a block of zeroes. See [`Heap::allocate_zeroed`]. The zeroing is not done under
@@ -327,8 +350,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Heap::resize_in_place`].
     pub unsafe fn resize_in_place(&self, ptr: NonNull<u8>, new_size: usize) -> bool {
         if let Some(slab) = self.control().slab_of(ptr.addr().get()) {
+            // An object stays in its class, or it could not be freed with its new size.
+            let class = Layout::from_size_align(new_size, 1).ok().and_then(class_of);
             return self.object_of(LocalHeap::EMPTY, slab, ptr, None).is_some()
-                && new_size <= slab.class().size;
+                && class == Some(slab.class.get() as usize);
         }
         match self.with(|heap| heap.try_resize_in_place(ptr, new_size)) {
             Ok(done) => done,
@@ -387,7 +412,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             let census = control.census();
             let mut stats = heap.stats();
             let (slabs, own) = (control.slabs.get(), control.own_blocks.get());
-            stats.slab_free_bytes = control.slab_bytes.get() - census.used_bytes;
+            stats.slab_free_bytes = control.slab_bytes.get().saturating_sub(census.used_bytes);
             stats.free_bytes += stats.slab_free_bytes;
             stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
             stats.overhead_bytes += control.own_bytes.get();

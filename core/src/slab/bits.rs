@@ -76,7 +76,7 @@ impl Descriptor {
         #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
         {
             // SAFETY: the number is in range (condition).
-            let word = unsafe { self.bits.0.get_unchecked(number / BITS) };
+            let word = unsafe { self.bits.get_unchecked(number / BITS) };
             let bits = word.load(Ordering::Relaxed);
             let bit = 1 << (number % BITS);
             word.store(bits | bit, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Descriptor {
         #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
         {
             // SAFETY: the number is in range (condition).
-            let word = unsafe { self.bits.0.get_unchecked(number / BITS) };
+            let word = unsafe { self.bits.get_unchecked(number / BITS) };
             let bits = word.load(Ordering::Relaxed);
             word.store(bits & !(1 << (number % BITS)), Ordering::Relaxed);
         }

@@ -1,10 +1,12 @@
 //! What is known about one slab, and which of its objects are free.
 //!
 //! ```text
-//!  line 0   owner, start, inverse, quota, count, class, state, links   the owner's; read by senders
-//!  line 1   local bits                                                 the owner's
-//!  line 2   remote bits                                                everybody's
+//!  line 0, 1   owner, start, inverse, quota, count, class, state; local bits; links
+//!  line 2      remote bits
 //! ```
+//!
+//! A free by the owner needs line 0 alone, unless the slab has more than 256 objects. Line 2 is
+//! written by everybody, the others by the owner, but for the last two words of line 1.
 
 use core::cell::Cell;
 
@@ -57,25 +59,27 @@ pub(crate) struct Descriptor {
     pub(crate) state: Cell<State>,
     /// The descriptor's place in its chunk.
     pub(crate) place: Cell<u8>,
+    /// A set bit is a free object. The bits beyond `count` are set, too, so that none of them passes
+    /// for an object in use.
+    pub(crate) bits: [AtomicUsize; WORDS],
     /// Neighbours in the list of the class, 0 at the ends.
     pub(crate) next: Cell<usize>,
     pub(crate) previous: Cell<usize>,
     /// The link of the owner's remote queue.
     pub(crate) remote_next: AtomicUsize,
     pub(crate) remote_summary: AtomicUsize,
-    /// A set bit is a free object. The bits beyond `count` are set, too, so that none of them passes
-    /// for an object in use.
-    pub(crate) bits: Line,
     pub(crate) remote: Line,
 }
 
-/// The bits of a slab, in a cache line of their own.
+/// The remote bits of a slab, in a cache line of their own.
 #[repr(C, align(64))]
 pub(crate) struct Line(pub(crate) [AtomicUsize; WORDS]);
 
 const_assert_eq!(size_of::<Descriptor>(), 192);
 const_assert_eq!(core::mem::offset_of!(Descriptor, owner), 0);
-const_assert_eq!(core::mem::offset_of!(Descriptor, bits), 64);
+#[cfg(target_pointer_width = "64")]
+const_assert_eq!(core::mem::offset_of!(Descriptor, bits), 32);
+const_assert_eq!(core::mem::offset_of!(Descriptor, remote), 128);
 
 impl Descriptor {
     /// The descriptor at an address.
@@ -105,6 +109,19 @@ impl Descriptor {
             .load(Ordering::Acquire)
     }
 
+    /// As [`Descriptor::owner_at`], for whoever only wants to know whether he is the owner: no other
+    /// thread writes the word of an own slab. It is not an atomic load, since compilers do not compare
+    /// with such a one in memory.
+    ///
+    /// # Safety
+    /// As for [`Descriptor::owner_at`].
+    #[inline(always)]
+    pub(crate) unsafe fn owner_if_own(address: usize) -> usize {
+        let word = core::ptr::with_exposed_provenance::<usize>(address);
+        // SAFETY: forwarded.
+        unsafe { word.read() }
+    }
+
     /// Whether it is a slab of the local heap at an address.
     #[inline(always)]
     pub(crate) fn is_owned_by(&self, local: usize) -> bool {
@@ -124,7 +141,7 @@ impl Descriptor {
         self.previous.set(0);
         self.remote_next.store(0, Ordering::Relaxed);
         self.remote_summary.store(0, Ordering::Relaxed);
-        for (bits, remote) in self.bits.0.iter().zip(&self.remote.0) {
+        for (bits, remote) in self.bits.iter().zip(&self.remote.0) {
             bits.store(usize::MAX, Ordering::Relaxed);
             remote.store(0, Ordering::Relaxed);
         }
@@ -155,7 +172,7 @@ impl Descriptor {
     /// Whether the object with this number is free, as far as the owner's bits tell.
     #[inline(always)]
     pub(crate) fn is_free(&self, number: usize) -> bool {
-        self.bits.0[number / BITS].load(Ordering::Relaxed) >> (number % BITS) & 1 == 1
+        self.bits[number / BITS].load(Ordering::Relaxed) >> (number % BITS) & 1 == 1
     }
 
     /// Whether another thread freed the object with this number, and the owner has not seen it yet.
@@ -166,7 +183,7 @@ impl Descriptor {
     /// Takes an object back that is in use. Answers whether the quota is used up. Only the owner
     /// may.
     pub(crate) fn set_free(&self, number: usize) -> bool {
-        let word = &self.bits.0[number / BITS];
+        let word = &self.bits[number / BITS];
         let bits = word.load(Ordering::Relaxed);
         word.store(bits | 1 << (number % BITS), Ordering::Relaxed);
         let quota = self.quota.get() - 1;
@@ -187,10 +204,10 @@ impl Descriptor {
         let words = (self.count.get() as usize).div_ceil(BITS);
         let mut word = if word < words { word } else { 0 };
         for _ in 0..words {
-            let bits = self.bits.0[word].load(Ordering::Relaxed);
+            let bits = self.bits[word].load(Ordering::Relaxed);
             let free = self.free_of(word);
             if free != 0 {
-                self.bits.0[word].store(bits & !free, Ordering::Relaxed);
+                self.bits[word].store(bits & !free, Ordering::Relaxed);
                 return Some((word, free));
             }
             word += 1;
@@ -207,7 +224,7 @@ impl Descriptor {
     #[inline(always)]
     fn free_of(&self, word: usize) -> usize {
         let remote = self.remote.0[word].load(Ordering::Relaxed);
-        self.bits.0[word].load(Ordering::Relaxed) & !remote & self.valid(word)
+        self.bits[word].load(Ordering::Relaxed) & !remote & self.valid(word)
     }
 
     /// How many objects are free, as far as the owner knows.
