@@ -9,7 +9,7 @@ use allotment_core::lock_api::RawMutex;
 use allotment_core::{CreateError, Damage, FaultHandler, LocalHeap, Options, Pool};
 
 use crate::lock::FutexMutex;
-use crate::mapping::{MapError, Mapping};
+use crate::mapping::{MapError, Mapping, Snapshot};
 use crate::os_error::{KeepErrno, OsError};
 use crate::thread::{self, Binding};
 
@@ -112,6 +112,18 @@ impl Arena {
     pub unsafe fn detach_from_parent(&self, used: usize) -> Result<(), MapError> {
         // SAFETY: exclusive by condition.
         unsafe { (*self.mapping.get()).detach_from_parent(used) }
+    }
+
+    /// See [`Mapping::put`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there, and no reference to the mapping is in use.
+    pub unsafe fn put(&self, snapshot: Snapshot) -> Result<(), MapError> {
+        // SAFETY: exclusive by condition.
+        unsafe { (*self.mapping.get()).put(snapshot) }
     }
 
     /// Whether the calling thread holds the pool's lock. Then a signal handler interrupted it inside

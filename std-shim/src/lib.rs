@@ -30,3 +30,8 @@ pub mod text_buffer;
 pub mod thread;
 
 pub use global::Allotment;
+
+/// Compiles and runs the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -35,7 +35,7 @@ pub fn write_all(descriptor: i32, mut bytes: &[u8]) {
     }
 }
 
-/// Reports a misuse or a broken state in a [`line`], and ends the process by `SIGABRT`
+/// Reports a misuse or a broken state in a [`line()`], and ends the process by `SIGABRT`
 /// (`abort(3)`).
 #[cold]
 pub fn abort(message: fmt::Arguments<'_>) -> ! {

@@ -39,6 +39,13 @@ fn it_serves_this_program() {
 }
 
 #[test]
+fn a_mixed_program_runs() {
+    let _alone = alone();
+    workload::everything();
+    check();
+}
+
+#[test]
 fn collections_hold_what_was_put_in() {
     let _alone = alone();
     collections();

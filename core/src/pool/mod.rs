@@ -27,7 +27,7 @@ use control::Control;
 const MAGIC: u64 = u64::from_le_bytes(*b"ALLOTPL\0");
 
 /// Version of the layout that `docs/format.md` describes.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// What stands at the start of a pool's region, the same on every target. The lock follows, then
 /// the words about slabs, then the heap's own region.

@@ -3,9 +3,11 @@
 //! ```text
 //! mod         Allotment: how it is made, and the operations that Rust asks for
 //!   source      where its memory comes from
-//!   process     the one arena of the process: making it, threads, forks, refusals
+//!   process     the one arena of the process: making it, threads, refusals
+//!     fork        both processes of a fork go on allocating
 //! ```
 
+mod fork;
 mod process;
 mod source;
 
@@ -22,7 +24,8 @@ use source::Source;
 
 /// A pool with a local heap for each thread, for `#[global_allocator]`.
 ///
-/// It is made by a `const fn` and gets its memory at the first allocation, which is before `main`:
+/// It is made by a `const fn` and gets its memory at the first allocation, which usually comes before
+/// `main`:
 /// - [`Allotment::new`] reserves addresses and takes anonymous memory as it is touched;
 /// - [`Allotment::in_directory`] and [`Allotment::in_file`] allocate from a file that grows;
 /// - [`Allotment::in_region`] and [`Allotment::in_region_of`] keep to memory of yours.
@@ -32,10 +35,9 @@ use source::Source;
 /// other threads. A thread that ends gives its local heap back whole, for the next one.
 ///
 /// # One for each process
-/// A thread has one local heap, so a process has one `Allotment`: a `static`. Another one, or one that
-/// was moved after it was used, ends the process at its first allocation. For more pools beside it
-/// there is [`Pool`](allotment_core::Pool). A shared library that has its own copy of this crate
-/// has an `Allotment` of its own.
+/// A thread has one local heap, so a process has one `Allotment`. Another one ends the process at
+/// its first allocation. For more pools beside it there is [`Pool`](allotment_core::Pool). A shared
+/// library that has its own copy of this crate has an `Allotment` of its own, and must not be unloaded.
 ///
 /// # Errors
 /// A global allocator has nobody to give an error to. If the pool cannot be made, or a thread
@@ -43,6 +45,9 @@ use source::Source;
 /// error, and the process ends by `SIGABRT`. So does it on a misuse that is found, such as a double
 /// free, unless a handler was given: [`Allotment::on_fault`]. Memory never comes from elsewhere
 /// instead. When the pool is full, an allocation answers null, as the trait says.
+///
+/// A size that is not the block's is found only where a deallocation has to take a longer way than the
+/// thread's local heap.
 ///
 /// # Forks
 /// The child of a `fork(2)` goes on allocating, also if other threads were inside an operation. A pool in
@@ -78,9 +83,8 @@ impl Allotment {
         Allotment::from_source(Source::Anonymous)
     }
 
-    /// A temporary file without a name in a directory, such as one of a DAX file system or of
-    /// hugetlbfs. It is 0 bytes of the disk at first and grows on demand; its space returns when the
-    /// process ends.
+    /// A temporary file without a name in a directory, such as one of a DAX file system. It takes 1 MiB
+    /// of the disk at first and grows on demand; its space returns when the process ends.
     ///
     /// A relative path starts at the working directory of the first allocation.
     #[must_use]
@@ -105,21 +109,24 @@ impl Allotment {
     /// use allotment::Allotment;
     /// use core::mem::MaybeUninit;
     ///
-    /// static mut MEMORY: [MaybeUninit<u8>; 8 << 20] = [MaybeUninit::uninit(); 8 << 20];
+    /// const SIZE: usize = 8 << 20;
+    /// static mut MEMORY: [MaybeUninit<u8>; SIZE] = [MaybeUninit::uninit(); SIZE];
     ///
     /// #[global_allocator]
-    /// // SAFETY: nothing else uses `MEMORY`.
-    /// static ALLOCATOR: Allotment = Allotment::in_region(unsafe { &mut *(&raw mut MEMORY) });
+    /// static ALLOCATOR: Allotment = Allotment::in_region(
+    ///     // SAFETY: nothing else uses `MEMORY`.
+    ///     unsafe { core::slice::from_raw_parts_mut((&raw mut MEMORY).cast(), SIZE) },
+    /// );
     ///
     /// let boxed = Box::new(1);
-    /// // SAFETY: only asks for the address.
-    /// let start = unsafe { (&raw const MEMORY).addr() };
-    /// assert!((start..start + (8 << 20)).contains(&(&raw const *boxed).addr()));
+    /// let start = (&raw const MEMORY).addr();
+    /// assert!((start..start + SIZE).contains(&(&raw const *boxed).addr()));
     /// ```
     #[must_use]
     pub const fn in_region(region: &'static mut [MaybeUninit<u8>]) -> Allotment {
-        let start = NonNull::from_mut(region);
-        Allotment::from_source(Source::Region(start))
+        // SAFETY: a reference is not null.
+        let region = unsafe { NonNull::new_unchecked(&raw mut *region) };
+        Allotment::from_source(Source::Region(region))
     }
 
     /// The region that a function finds, for memory that has no address before the program runs,
@@ -197,6 +204,12 @@ impl Allotment {
     #[cold]
     #[inline(never)]
     fn allocate_slowly(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.take_from_slabs(layout)
+            .or_else(|| self.allocate_in_arena(layout))
+    }
+
+    #[inline(never)]
+    fn allocate_in_arena(&self, layout: Layout) -> Option<NonNull<u8>> {
         self.operate(|arena| {
             // SAFETY: the local heap is the calling thread's.
             unsafe { arena.allocate(process::local_heap(arena), layout) }
@@ -223,6 +236,16 @@ impl Allotment {
         unsafe { process::current().take(layout.size()) }
     }
 
+    /// As [`Allotment::take`], with a look at the local heap's slabs if nothing is at hand.
+    #[inline(always)]
+    fn take_from_slabs(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if layout.align() > self.quick_align.load(Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: as in `take`.
+        unsafe { process::current().take_from_slabs(layout.size()) }
+    }
+
     /// # Safety
     /// `slab` is the answer of the last [`give`](allotment_core::LocalHeap::give) in this thread.
     #[cold]
@@ -238,10 +261,13 @@ impl Allotment {
     #[inline(never)]
     unsafe fn deallocate_slowly(&self, block: NonNull<u8>, layout: Layout) {
         self.operate(|arena| {
-            // SAFETY: forwarded; the local heap is the calling thread's.
+            // A thread that only frees needs no local heap.
+            // SAFETY: forwarded; the word names the local heap that the thread is bound to, or an
+            // empty one.
             unsafe {
-                let local = process::local_heap(arena);
-                arena.pool().deallocate_in(local, block, layout);
+                arena
+                    .pool()
+                    .deallocate_in(process::current(), block, layout)
             }
         });
     }
@@ -299,11 +325,10 @@ unsafe impl GlobalAlloc for Allotment {
         // SAFETY: `ptr` was allocated here, so it is not null, and is the caller's to free. The word
         // names the local heap that the thread is bound to, or an empty one.
         unsafe {
-            let block = NonNull::new_unchecked(ptr);
-            match process::current().give(block) {
+            match process::current().give(ptr) {
                 Freed::Done => {}
                 Freed::Unsettled(slab) => self.settle(slab),
-                Freed::Refused => self.deallocate_slowly(block, layout),
+                Freed::Refused => self.deallocate_slowly(NonNull::new_unchecked(ptr), layout),
             }
         }
     }
@@ -322,11 +347,11 @@ unsafe impl GlobalAlloc for Allotment {
 
     #[inline(never)]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: `ptr` was allocated here with `layout` (condition); the local heap is the calling
-        // thread's.
+        // SAFETY: `ptr` was allocated here with `layout` (condition). The word names the local heap
+        // that the thread is bound to, or an empty one.
         or_null(self.operate(|arena| unsafe {
             let block = NonNull::new_unchecked(ptr);
-            arena.reallocate(process::local_heap(arena), block, layout, new_size)
+            arena.reallocate(process::current(), block, layout, new_size)
         }))
     }
 }

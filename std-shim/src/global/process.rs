@@ -1,5 +1,5 @@
-//! The one arena that a process's global allocator has: how it is made, what threads and forks
-//! mean to it, and what it refuses.
+//! The one arena that a process's global allocator has: how it is made, what threads mean to it, and
+//! what it refuses.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use allotment_core::lock_api::RawMutex;
 use allotment_core::{Fault, GRANULE, LocalHeap};
 
-use super::Allotment;
+use super::{Allotment, fork};
 use crate::arena::Arena;
 use crate::lock::FutexMutex;
 use crate::message;
@@ -51,7 +51,7 @@ pub(super) fn make(allotment: &Allotment) -> &'static Arena {
     let _errno = KeepErrno::new();
     MAKING.lock();
     if !MADE.load(Ordering::Acquire) {
-        follow_forks();
+        fork::follow();
         // SAFETY: MAKING is held and there was no arena: this is the first time.
         unsafe { (*PLACE.0.get()).write(new_arena(allotment)) };
         MADE.store(true, Ordering::Release);
@@ -131,31 +131,13 @@ impl Drop for AbortOnUnwind {
     }
 }
 
-fn follow_forks() {
-    // SAFETY: the handlers stay in memory as long as this library, whose arena is never dropped.
-    let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    if refused != 0 {
-        message::abort(format_args!(
-            "no global allocator: forks cannot be followed"
-        ));
-    }
-}
-
-/// In the child of a fork: nobody else is there to unlock anything.
-extern "C" fn in_child() {
-    let _errno = KeepErrno::new();
+/// In the child of a fork: another thread that was making the arena will not end that.
+///
+/// # Safety
+/// The caller is the only thread.
+pub(super) unsafe fn forget_other_threads() {
     if MAKING.owner().is_some() && !MAKING.is_owned() {
         // SAFETY: the owner is not in this process.
         unsafe { MAKING.reset() };
-    }
-    let Some(arena) = arena() else { return };
-    let local = match thread::binding() {
-        // SAFETY: local heaps live as long as the arena, that is for ever.
-        thread::Binding::Bound(local) => unsafe { local.as_ref() },
-        _ => LocalHeap::EMPTY,
-    };
-    // SAFETY: a fork's child has one thread, bound to this local heap.
-    if let Err(damage) = unsafe { arena.recover_after_fork(local, false) } {
-        message::abort(format_args!("the heap is damaged: {damage}"));
     }
 }

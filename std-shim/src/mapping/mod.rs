@@ -21,6 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use file::BackingFile;
 pub use file::FileKind;
+pub use snapshot::Snapshot;
 
 use crate::os_error::OsError;
 use crate::path_buffer::PathBuffer;
@@ -261,14 +262,48 @@ impl Mapping {
             return Ok(());
         };
         // SAFETY: this function's conditions are the same.
-        let (backing, committed) =
-            unsafe { snapshot::replace(file, self.start, self.capacity, used)? };
-        self.backing = match backing {
+        let copy = unsafe { snapshot::replace(file, self.start, self.capacity, used)? };
+        self.take_over(copy);
+        Ok(())
+    }
+
+    /// Before a `fork(2)`: copies the first `used` bytes, for the child to
+    /// [put in their place](Mapping::put). Where the copy goes is as for
+    /// [`Mapping::detach_from_parent`]. `None` if nothing is shared with a child. Bytes that are written
+    /// meanwhile are copied in either state. Does not use the heap. `errno` may change.
+    ///
+    /// # Errors
+    /// If neither copy can be made.
+    pub fn snapshot(&self, used: usize) -> Result<Option<Snapshot>, MapError> {
+        match &self.backing {
+            Backing::Anonymous | Backing::Region => Ok(None),
+            Backing::File(file) => Snapshot::take(file, self.start, self.capacity, used).map(Some),
+        }
+    }
+
+    /// In the child of a `fork(2)`: puts a snapshot of this mapping in its place.
+    ///
+    /// # Errors
+    /// If the system refuses. The range must not be used then.
+    ///
+    /// # Safety
+    /// The caller is the only thread, the snapshot is of this mapping, all that the caller
+    /// needs of it was there when the snapshot was made, and the caller's own stack is not inside the
+    /// range.
+    pub unsafe fn put(&mut self, snapshot: Snapshot) -> Result<(), MapError> {
+        // SAFETY: nobody needs the old mapping, of which it is a copy (condition).
+        let copy = unsafe { snapshot.put(self.start)? };
+        self.take_over(copy);
+        Ok(())
+    }
+
+    /// The copy is in its place.
+    fn take_over(&mut self, (file, committed): (Option<BackingFile>, usize)) {
+        self.backing = match file {
             Some(file) => Backing::File(file),
             None => Backing::Anonymous,
         };
         *self.committed.get_mut() = committed;
-        Ok(())
     }
 }
 

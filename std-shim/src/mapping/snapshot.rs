@@ -1,4 +1,5 @@
-//! A private copy of a shared mapping, for the child of a fork.
+//! A private copy of a shared mapping, for the child of a fork: made by the child, or by the parent
+//! before it forks.
 
 use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 
@@ -75,6 +76,108 @@ impl Drop for Source<'_> {
     }
 }
 
+/// A copy of a file's used part that waits to be put in the place of the mapping. Dropping it gives
+/// it up.
+#[derive(Debug)]
+pub struct Snapshot {
+    content: Content,
+    capacity: usize,
+    /// Bytes that are committed once it is in its place.
+    committed: usize,
+}
+
+// A box for the file's path would need the heap.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+enum Content {
+    File(BackingFile),
+    /// Mapped at this address, as long as the capacity; 0 once it has moved.
+    Anonymous(usize),
+}
+
+impl Snapshot {
+    /// Copies the first `used` bytes of a file's mapping into a file of its own or, if that cannot be
+    /// had, into anonymous memory.
+    pub(super) fn take(
+        file: &BackingFile,
+        start: usize,
+        capacity: usize,
+        used: usize,
+    ) -> Result<Snapshot, MapError> {
+        let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
+        let source = Source {
+            file,
+            start,
+            used,
+            extra: false,
+        };
+        Snapshot::of(&source, start, capacity)
+    }
+
+    fn of(source: &Source<'_>, start: usize, capacity: usize) -> Result<Snapshot, MapError> {
+        let (content, committed) = match copy_to_file(source, start, capacity) {
+            Ok(file) => (Content::File(file), source.used),
+            Err(_) => (
+                Content::Anonymous(copy_to_memory(source, capacity)?),
+                capacity,
+            ),
+        };
+        Ok(Snapshot {
+            content,
+            capacity,
+            committed,
+        })
+    }
+
+    /// Puts the copy over the mapping at `start`. Answers its file, `None` for anonymous memory, and
+    /// how many bytes are committed.
+    ///
+    /// # Safety
+    /// Nobody uses the old mapping any more, and it is as long as that which was copied.
+    pub(super) unsafe fn put(
+        mut self,
+        start: usize,
+    ) -> Result<(Option<BackingFile>, usize), MapError> {
+        let capacity = self.capacity;
+        match core::mem::replace(&mut self.content, Content::Anonymous(0)) {
+            Content::File(file) => {
+                // SAFETY: the caller gives the old mapping up.
+                unsafe { file.map_over(start, capacity) }.map_err(|error| MapError {
+                    step: "cannot map the copy",
+                    error,
+                })?;
+                Ok((Some(file), self.committed))
+            }
+            Content::Anonymous(copy) => {
+                // SAFETY: moves the copy over the old mapping, which the caller gives up, in one
+                // step.
+                let moved = unsafe {
+                    libc::mremap(
+                        with_exposed_provenance_mut(copy),
+                        capacity,
+                        capacity,
+                        libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+                        with_exposed_provenance_mut::<libc::c_void>(start),
+                    )
+                };
+                if moved == libc::MAP_FAILED {
+                    return Err(MapError::last("cannot put the copy in its place"));
+                }
+                Ok((None, self.committed))
+            }
+        }
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Content::Anonymous(copy @ 1..) = self.content {
+            // SAFETY: mapped for the copy, which nobody else knows.
+            unsafe { libc::munmap(with_exposed_provenance_mut(copy), self.capacity) };
+        }
+    }
+}
+
 /// Copies the first `used` bytes of the parent's mapping at `start` and puts the copy in its place.
 /// Answers the copy's file, `None` for anonymous memory, and how many bytes are committed.
 ///
@@ -88,19 +191,13 @@ pub(super) unsafe fn replace(
 ) -> Result<(Option<BackingFile>, usize), MapError> {
     let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
     // SAFETY: the conditions are the same.
-    let source = unsafe { Source::open(file, start, capacity, used)? };
-    // SAFETY: the conditions are the same.
-    if let Ok(copy) = unsafe { into_file(&source, start, capacity) } {
-        return Ok((Some(copy), used));
+    unsafe {
+        let source = Source::open(file, start, capacity, used)?;
+        Snapshot::of(&source, start, capacity)?.put(start)
     }
-    // SAFETY: the conditions are the same; the first attempt changed nothing.
-    unsafe { into_anonymous(&source, start, capacity)? };
-    Ok((None, capacity))
 }
 
-/// # Safety
-/// As [`replace`].
-unsafe fn into_file(
+fn copy_to_file(
     source: &Source<'_>,
     start: usize,
     capacity: usize,
@@ -117,18 +214,11 @@ unsafe fn into_file(
         write_all(descriptor, source.start + offset, offset, len)
     })
     .map_err(failed)?;
-    // SAFETY: the copy holds all that is in use, and the caller gives the old mapping up.
-    unsafe { file.map_over(start, capacity) }.map_err(failed)?;
     Ok(file)
 }
 
-/// # Safety
-/// As [`replace`].
-unsafe fn into_anonymous(
-    source: &Source<'_>,
-    start: usize,
-    capacity: usize,
-) -> Result<(), MapError> {
+/// Answers the copy's address.
+fn copy_to_memory(source: &Source<'_>, capacity: usize) -> Result<usize, MapError> {
     let copy = reserve(capacity, libc::PROT_READ | libc::PROT_WRITE)?;
     let copied = for_each_extent(source, |offset, len| {
         // SAFETY: both ranges are mapped, as long as the used part, and apart.
@@ -140,20 +230,7 @@ unsafe fn into_anonymous(
         Ok(())
     });
     debug_assert!(copied.is_ok());
-    // SAFETY: moves the copy over the old mapping, which the caller gives up, in one step.
-    let moved = unsafe {
-        libc::mremap(
-            with_exposed_provenance_mut(copy),
-            capacity,
-            capacity,
-            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
-            with_exposed_provenance_mut::<libc::c_void>(start),
-        )
-    };
-    if moved == libc::MAP_FAILED {
-        return Err(MapError::last("cannot put the copy in its place"));
-    }
-    Ok(())
+    Ok(copy)
 }
 
 /// Visits the used parts that hold data, as offset and length.
@@ -203,14 +280,10 @@ fn for_each_dirty_page(
 ) -> Result<(), OsError> {
     let page = page_size();
     for offset in (0..used).step_by(page) {
-        // SAFETY: the page is mapped and committed, and does not change (conditions of `replace`).
-        let words = unsafe {
-            core::slice::from_raw_parts(
-                with_exposed_provenance::<u64>(start + offset),
-                page / size_of::<u64>(),
-            )
-        };
-        if words.iter().any(|&word| word != 0) {
+        let words: *const u64 = with_exposed_provenance(start + offset);
+        // SAFETY: the page is mapped and committed. It may be written to meanwhile.
+        let is_dirty = |number| unsafe { words.add(number).read_volatile() != 0 };
+        if (0..page / size_of::<u64>()).any(is_dirty) {
             visit(offset, page)?;
         }
     }

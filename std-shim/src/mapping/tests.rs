@@ -234,3 +234,65 @@ fn a_child_gets_its_own_copy() {
         assert_eq!((bytes(&mut mapping)[0], bytes(&mut mapping)[1]), (5, 0));
     }
 }
+
+#[test]
+fn a_snapshot_keeps_what_was_there() {
+    let scratch = Scratch::new("snapshot");
+    let mut mapping = Mapping::temporary_file(&buffer(&scratch.0), Some(4 << 20)).unwrap();
+    mapping.commit(2 << 20).unwrap();
+    bytes(&mut mapping)[5000] = 1;
+    let snapshot = mapping.snapshot(1 << 20).unwrap().unwrap();
+    bytes(&mut mapping)[5000] = 2;
+    // SAFETY: nobody else uses the mapping.
+    unsafe { mapping.put(snapshot).unwrap() };
+    assert_eq!(mapping.file_kind(), Some(FileKind::Temporary));
+    assert_eq!(mapping.committed(), 1 << 20);
+    assert_eq!((bytes(&mut mapping)[5000], bytes(&mut mapping)[0]), (1, 0));
+    mapping.commit(3 << 20).unwrap();
+    assert_eq!(bytes(&mut mapping)[2 << 20], 0);
+}
+
+#[test]
+fn a_snapshot_without_a_directory_is_anonymous() {
+    let scratch = Scratch::new("homeless");
+    let mut mapping = Mapping::temporary_file(&buffer(&scratch.0), Some(4 << 20)).unwrap();
+    mapping.commit(2 << 20).unwrap();
+    bytes(&mut mapping)[5000] = 1;
+    drop(scratch);
+    let given_up = mapping.snapshot(2 << 20).unwrap().unwrap();
+    drop(given_up);
+    let snapshot = mapping.snapshot(2 << 20).unwrap().unwrap();
+    bytes(&mut mapping)[5000] = 2;
+    // SAFETY: nobody else uses the mapping.
+    unsafe { mapping.put(snapshot).unwrap() };
+    assert_eq!(mapping.file_kind(), None);
+    assert_eq!(mapping.committed(), mapping.capacity());
+    assert_eq!((bytes(&mut mapping)[5000], bytes(&mut mapping)[0]), (1, 0));
+}
+
+#[test]
+fn a_region_is_used_as_it_is() {
+    let region: &'static mut [MaybeUninit<u8>] = vec![MaybeUninit::new(7); 100_001].leak();
+    let start = region.as_ptr().addr();
+    {
+        let mut mapping = Mapping::region(&mut region[1..]);
+        assert_eq!(mapping.start().addr().get(), start + 1);
+        assert_eq!(
+            (mapping.capacity(), mapping.committed()),
+            (100_000, 100_000)
+        );
+        assert!(mapping.contains(start + 1) && mapping.contains(start + 100_000));
+        assert!(!mapping.contains(start) && !mapping.contains(start + 100_001));
+        assert!(!mapping.is_zeroed());
+        assert_eq!(mapping.commit(100_000), Ok(()));
+        assert_eq!(mapping.commit(100_001), Err(OsError(libc::ENOMEM)));
+        // SAFETY: nobody else uses the mapping.
+        assert_eq!(unsafe { mapping.release(start, 100_000) }, 0);
+        assert!(mapping.snapshot(100_000).unwrap().is_none());
+        assert!(!mapping.withhold_from_children(true));
+        assert!(bytes(&mut mapping).iter().all(|&b| b == 7));
+    }
+    let left: *const u8 = core::ptr::with_exposed_provenance(start + 100_000);
+    // SAFETY: the region was leaked.
+    assert_eq!(unsafe { left.read() }, 7);
+}

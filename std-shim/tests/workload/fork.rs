@@ -6,7 +6,7 @@ use std::thread;
 use super::{Patterned, churn};
 
 /// Runs `child` in a child process, and answers how that ended: its wait status.
-pub fn in_child(child: impl FnOnce() -> bool) -> i32 {
+pub(crate) fn in_child(child: impl FnOnce() -> bool) -> i32 {
     // SAFETY: the child does not return, and uses nothing of the other threads but the heap.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork failed");
@@ -22,7 +22,7 @@ pub fn in_child(child: impl FnOnce() -> bool) -> i32 {
 }
 
 /// Forks again and again while other threads allocate.
-pub fn forks(count: usize, threads: usize) {
+pub(crate) fn forks(count: usize, threads: usize) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for number in 0..threads {
@@ -39,9 +39,9 @@ pub fn forks(count: usize, threads: usize) {
                 .collect();
             let status = in_child(|| {
                 mine.truncate(50);
-                churn(round, 2000);
+                churn(round, 600);
                 // The child may make threads, and they end.
-                let thread = thread::spawn(|| churn(1, 500));
+                let thread = thread::spawn(|| churn(1, 300));
                 mine.iter().all(Patterned::is_intact) && thread.join().is_ok()
             });
             assert_eq!(status, 0, "the child of round {round}");

@@ -1,9 +1,10 @@
 //! Growth, alignment and zeros.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+use std::hint::black_box;
 
 /// Vectors that grow side by side, so that they cannot all grow in place.
-pub fn growth() {
+pub(crate) fn growth() {
     let mut vectors: Vec<Vec<u64>> = (0..8).map(|_| Vec::new()).collect();
     for value in 0..300_000 {
         for (number, vector) in vectors.iter_mut().enumerate() {
@@ -34,7 +35,7 @@ fn assert_aligned<T>(value: &T) {
 }
 
 /// Types and layouts that ask for more than 16 bytes.
-pub fn alignment() {
+pub(crate) fn alignment() {
     let lines: Vec<Box<Line>> = (0..500).map(|i| Box::new(Line([i as u8; 64]))).collect();
     let pages: Vec<Box<Page>> = (0..50).map(|i| Box::new(Page([i as u8; 4096]))).collect();
     for (number, line) in lines.iter().enumerate() {
@@ -57,7 +58,7 @@ fn resize_aligned(align: usize, size: usize) {
     let longer = Layout::from_size_align(size * 3, align).expect("a valid layout");
     // SAFETY: no layout has a size of 0; what is written and read is inside the blocks.
     unsafe {
-        let block = alloc(layout);
+        let block = black_box(alloc(layout));
         assert!(!block.is_null() && block.addr().is_multiple_of(align));
         block.write_bytes(0xA5, size);
         let grown = realloc(block, layout, longer.size());
@@ -74,7 +75,7 @@ fn resize_aligned(align: usize, size: usize) {
 }
 
 /// Zeros, also where something else was before.
-pub fn zeros() {
+pub(crate) fn zeros() {
     for size in [1, 16, 100, 1000, 30_000, 70_000, 1 << 20] {
         for align in [1, 16, 128] {
             let layout = Layout::from_size_align(size, align).expect("a valid layout");
@@ -82,7 +83,7 @@ pub fn zeros() {
             for _ in 0..20 {
                 // SAFETY: the size is not 0, and the block is written in its length.
                 unsafe {
-                    let block = alloc(layout);
+                    let block = black_box(alloc(layout));
                     assert!(!block.is_null());
                     block.write_bytes(0xFF, size);
                     dirty.push(block);
@@ -95,7 +96,7 @@ pub fn zeros() {
             for _ in 0..20 {
                 // SAFETY: the size is not 0; the block is freed with its layout.
                 unsafe {
-                    let block = alloc_zeroed(layout);
+                    let block = black_box(alloc_zeroed(layout));
                     assert!(!block.is_null());
                     assert!(
                         std::slice::from_raw_parts(block, size)
@@ -110,16 +111,17 @@ pub fn zeros() {
 }
 
 /// A request that no pool can serve is answered with null, and leaves it as it was.
-pub fn too_large() {
+pub(crate) fn too_large() {
     let layout = Layout::from_size_align(isize::MAX as usize - 4096, 1).expect("a valid layout");
     // SAFETY: the size is not 0; the block keeps its layout if it is not resized.
     unsafe {
-        assert!(alloc(layout).is_null());
-        assert!(alloc_zeroed(layout).is_null());
+        // Or the compiler leaves out what is not used.
+        assert!(black_box(alloc(layout)).is_null());
+        assert!(black_box(alloc_zeroed(layout)).is_null());
         let small = Layout::from_size_align(100, 8).expect("a valid layout");
         let block = alloc(small);
         block.write_bytes(1, 100);
-        assert!(realloc(block, small, layout.size()).is_null());
+        assert!(black_box(realloc(block, small, layout.size())).is_null());
         assert!((0..100).all(|at| block.add(at).read() == 1));
         dealloc(block, small);
     }

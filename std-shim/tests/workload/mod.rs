@@ -1,20 +1,20 @@
 //! What the tests of the global allocator run on it. Everything allocates as any program does.
 
-pub mod fork;
-pub mod layouts;
-pub mod threads;
+pub(crate) mod fork;
+pub(crate) mod layouts;
+pub(crate) mod threads;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A reproducible sequence (xorshift64*).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed | 1)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -23,48 +23,45 @@ impl Random {
 }
 
 /// A length that is mostly small, and sometimes longer than any slab's objects.
-pub fn length(random: &mut Random) -> usize {
+pub(crate) fn length(random: &mut Random) -> usize {
     let most = [64, 64, 64, 512, 512, 4096, 20_000, 200_000][random.below(8)];
     1 + random.below(most)
 }
 
 /// Bytes that tell which block they belong to.
-pub struct Patterned {
-    seed: usize,
+pub(crate) struct Patterned {
+    pattern: u8,
     bytes: Vec<u8>,
 }
 
+/// Compared with a whole piece at a time, which is quick without optimisation, too.
+const PIECE: usize = 4096;
+
 impl Patterned {
-    pub fn new(seed: usize, len: usize) -> Patterned {
-        let mut bytes = Vec::with_capacity(len);
-        bytes.extend((0..len).map(|at| pattern(seed, at)));
-        Patterned { seed, bytes }
+    pub(crate) fn new(seed: usize, len: usize) -> Patterned {
+        let pattern = (seed.wrapping_mul(0x9E37_79B9) >> 16) as u8;
+        Patterned {
+            pattern,
+            bytes: vec![pattern; len],
+        }
     }
 
     /// Makes it longer or shorter.
-    pub fn resize(&mut self, len: usize) {
-        let old = self.bytes.len();
-        self.bytes.truncate(len);
-        self.bytes
-            .extend((old..len).map(|at| pattern(self.seed, at)));
+    pub(crate) fn resize(&mut self, len: usize) {
+        self.bytes.resize(len, self.pattern);
         self.bytes.shrink_to_fit();
     }
 
     /// Whether nobody else has written to it.
-    pub fn is_intact(&self) -> bool {
-        self.bytes
-            .iter()
-            .enumerate()
-            .all(|(at, &byte)| byte == pattern(self.seed, at))
+    pub(crate) fn is_intact(&self) -> bool {
+        let expected = [self.pattern; PIECE];
+        let mut pieces = self.bytes.chunks(PIECE);
+        pieces.all(|piece| piece == &expected[..piece.len()])
     }
 }
 
-fn pattern(seed: usize, at: usize) -> u8 {
-    (seed.wrapping_mul(0x9E37_79B9) >> 8) as u8 ^ at as u8 ^ (at >> 8) as u8
-}
-
 /// Keeps a changing set of blocks of all sizes, and looks at each before it goes.
-pub fn churn(seed: usize, steps: usize) {
+pub(crate) fn churn(seed: usize, steps: usize) {
     let mut random = Random::new(seed as u64);
     let mut live: Vec<Patterned> = Vec::new();
     for step in 0..steps {
@@ -86,7 +83,7 @@ pub fn churn(seed: usize, steps: usize) {
 }
 
 /// The standard library's collections, with sums that come out only if nothing is lost.
-pub fn collections() {
+pub(crate) fn collections() {
     let words: Vec<String> = (0..20_000).map(|i| format!("word {}", i * 7)).collect();
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     let mut sorted: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -111,4 +108,18 @@ pub fn collections() {
     assert!(queue.iter().eq(words[20_000 - queue.len()..].iter()));
     let joined = words.join(",");
     assert_eq!(joined.split(',').count(), 20_000);
+}
+
+/// All of it but the forks, briefly.
+pub(crate) fn everything() {
+    collections();
+    churn(5, 5000);
+    layouts::growth();
+    layouts::alignment();
+    layouts::zeros();
+    layouts::too_large();
+    threads::stress(8, 1000);
+    threads::channels();
+    threads::short_lived(100);
+    threads::thread_local_destructors();
 }

@@ -10,7 +10,7 @@ use std::thread;
 use super::{Patterned, Random, churn, length};
 
 /// Threads that allocate and free by themselves, and exchange blocks over a shared table.
-pub fn stress(threads: usize, steps: usize) {
+pub(crate) fn stress(threads: usize, steps: usize) {
     let table: Vec<Mutex<Option<Patterned>>> = (0..256).map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {
         for number in 0..threads {
@@ -34,7 +34,7 @@ pub fn stress(threads: usize, steps: usize) {
 }
 
 /// Threads that live for a few allocations only.
-pub fn short_lived(count: usize) {
+pub(crate) fn short_lived(count: usize) {
     for batch in 0..count / 4 {
         let threads: Vec<_> = (0..4)
             .map(|number| {
@@ -57,7 +57,7 @@ pub fn short_lived(count: usize) {
 }
 
 /// Blocks that always are freed by another thread than the one that allocated them.
-pub fn channels() {
+pub(crate) fn channels() {
     const MESSAGES: usize = 20_000;
     let sum = Arc::new(AtomicUsize::new(0));
     let start = Arc::new(Barrier::new(4));
@@ -115,7 +115,7 @@ thread_local! {
 
 /// Destructors of thread-local values, which run before the thread's local heap is given back, and of a
 /// key of the C library, which may run after it.
-pub fn thread_local_destructors() {
+pub(crate) fn thread_local_destructors() {
     const THREADS: usize = 50;
     extern "C" fn of_key(value: *mut c_void) {
         // SAFETY: the key's value is a box that was given up for it.
@@ -124,10 +124,8 @@ pub fn thread_local_destructors() {
     }
     let mut key = 0;
     // SAFETY: the destructor is a function of this program.
-    assert_eq!(
-        unsafe { libc::pthread_key_create(&raw mut key, Some(of_key)) },
-        0
-    );
+    let refused = unsafe { libc::pthread_key_create(&raw mut key, Some(of_key)) };
+    assert_eq!(refused, 0);
     LAST.store(0, Ordering::Relaxed);
     for _ in 0..THREADS {
         thread::spawn(move || {

@@ -80,6 +80,13 @@ pub(crate) fn take(size: usize) -> Option<NonNull<u8>> {
     unsafe { current().take(size) }
 }
 
+/// As [`take`], for any alignment.
+#[inline(always)]
+pub(crate) fn take_aligned(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: as in `take`.
+    unsafe { current().take_aligned(layout) }
+}
+
 /// As [`take`], with a look at the local heap's slabs if nothing is ready.
 #[inline(always)]
 pub(crate) fn take_from_slabs(size: usize) -> Option<NonNull<u8>> {
@@ -149,12 +156,12 @@ fn allocate_otherwise(layout: Layout, zeroed: bool, tried: bool) -> Option<NonNu
     block
 }
 
-/// Frees a block. `errno` is kept.
+/// Frees a block, or does nothing for null. `errno` is kept.
 ///
 /// # Safety
 /// The block is the caller's to free. A pointer that is no block ends the process.
 #[inline(always)]
-pub(crate) unsafe fn free(block: NonNull<u8>) {
+pub(crate) unsafe fn free(block: *mut u8) {
     let local = current();
     // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
     // forwarded.
@@ -162,7 +169,7 @@ pub(crate) unsafe fn free(block: NonNull<u8>) {
         match local.give(block) {
             Freed::Done => {}
             Freed::Unsettled(slab) => settle(local, slab),
-            Freed::Refused => free_slowly(block),
+            Freed::Refused => free_or_ignore(block),
         }
     }
 }
@@ -188,6 +195,20 @@ unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
 /// As for [`free`].
 #[cold]
 #[inline(never)]
+unsafe fn free_or_ignore(block: *mut u8) {
+    // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
+    // forwarded.
+    if unsafe { current().give_to_owner(block) } {
+        return;
+    }
+    if let Some(block) = NonNull::new(block) {
+        // SAFETY: forwarded.
+        unsafe { free_slowly(block) }
+    }
+}
+
+/// # Safety
+/// As for [`free`].
 unsafe fn free_slowly(block: NonNull<u8>) {
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
@@ -245,6 +266,10 @@ pub(crate) unsafe fn free_sized(block: NonNull<u8>, layout: Layout) {
 /// The block is the caller's, and is given up if another one is returned.
 #[inline(always)]
 pub(crate) unsafe fn resize(block: NonNull<u8>, size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: as in `free`.
+    if unsafe { current().keeps(block, size) } {
+        return Some(block);
+    }
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
     {
@@ -288,7 +313,7 @@ unsafe fn resize_otherwise(block: NonNull<u8>, size: usize) -> Option<NonNull<u8
     // `most` readable bytes. The caller gives the old block up.
     unsafe {
         moved.copy_from(block, size.min(most));
-        free(block);
+        free(block.as_ptr());
     }
     Some(moved)
 }

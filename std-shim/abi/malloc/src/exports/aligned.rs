@@ -1,6 +1,8 @@
 //! Allocations at multiples of more than malloc's alignment.
 
+use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
 
 use allotment_core::GRANULE;
 
@@ -10,7 +12,12 @@ use crate::heap;
 /// Allocates with an alignment that is a power of two.
 #[inline(always)]
 fn allocate(alignment: usize, size: usize) -> *mut c_void {
-    block_or_enomem(layout(size, alignment.max(GRANULE)).and_then(heap::allocate))
+    block_or_enomem(layout(size, alignment.max(GRANULE)).and_then(take_or_allocate))
+}
+
+#[inline(always)]
+fn take_or_allocate(layout: Layout) -> Option<NonNull<u8>> {
+    heap::take_aligned(layout).or_else(|| heap::allocate(layout))
 }
 
 /// `aligned_alloc(3)`: null and `EINVAL` unless the alignment is a power of two. The size need not
@@ -48,7 +55,7 @@ pub unsafe extern "C" fn posix_memalign(
     if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()) {
         return libc::EINVAL;
     }
-    match layout(size, alignment.max(GRANULE)).and_then(heap::allocate) {
+    match layout(size, alignment.max(GRANULE)).and_then(take_or_allocate) {
         Some(block) => {
             // SAFETY: forwarded.
             unsafe { *place = block.as_ptr().cast() };

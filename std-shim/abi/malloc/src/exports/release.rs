@@ -16,10 +16,8 @@ use crate::{heap, message};
 /// The block is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(block: *mut c_void) {
-    if let Some(block) = NonNull::new(block.cast()) {
-        // SAFETY: forwarded.
-        unsafe { heap::free(block) }
-    }
+    // SAFETY: forwarded.
+    unsafe { heap::free(block.cast()) }
 }
 
 /// `cfree(3)`, which old programs call: the same as [`free`].

@@ -19,7 +19,7 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void
     };
     if size == 0 {
         // SAFETY: forwarded.
-        unsafe { heap::free(block) };
+        unsafe { heap::free(block.as_ptr()) };
         return null_mut();
     }
     // SAFETY: forwarded.
