@@ -18,7 +18,8 @@ pub struct Stats {
     pub free_bytes: usize,
     /// The part of `free_bytes` that lies in slabs. It serves requests of the slabs' own sizes.
     pub slab_free_bytes: usize,
-    /// The highest `used_bytes` so far, with slabs counted whole.
+    /// The highest `used_bytes` so far, with slabs counted whole; of a pool with local heaps to within
+    /// what its own structures have grown since.
     pub peak_bytes: usize,
     /// The largest size that an allocation of ordinary alignment would be granted now.
     ///

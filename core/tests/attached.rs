@@ -329,3 +329,24 @@ fn slabs_far_into_a_region_that_may_grow() {
     }
     pool.check().unwrap();
 }
+
+/// What one size has left behind is had again by another.
+#[test]
+fn a_pool_is_as_large_for_each_size_as_before() {
+    let mut region = region(16 * MIB);
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    let bound = Bound::new(&pool);
+    let mut first = 0;
+    for size in [65536, MIB, 4000, 64, 65536, 300, 65536] {
+        let blocks: Vec<_> = std::iter::from_fn(|| bound.allocate(size)).collect();
+        if size == 65536 {
+            if first == 0 {
+                first = blocks.len();
+            }
+            assert_eq!(blocks.len(), first, "{:?}", pool.stats());
+        }
+        for block in blocks {
+            bound.free(block);
+        }
+    }
+}

@@ -312,11 +312,15 @@ impl LocalHeap {
             Quota::UsedUp => return Freed::Unsettled(Unsettled(entry)),
             Quota::Unlimited => {}
         }
-        // The slab is current: the object may be checked out, and so have been free before.
+        // The slab is current: the object may be checked out, and so have been free before. And as
+        // time allows it here, another thread may have freed it; in other slabs that is found when
+        // its free is collected.
         // SAFETY: classes are below their number.
         let bin = unsafe { self.bins.get_unchecked(slab.class.get() as usize) };
-        if bin.word.load(Ordering::Relaxed) >> (number % BITS) & 1 != 0
-            && address.wrapping_sub(bin.base.get()) < bin.size.get() * BITS
+        let checked_out = bin.word.load(Ordering::Relaxed) >> (number % BITS) & 1 != 0
+            && address.wrapping_sub(bin.base.get()) < bin.size.get() * BITS;
+        if checked_out
+            || slab.remote_summary.load(Ordering::Relaxed) != 0 && slab.is_freed_remotely(number)
         {
             // SAFETY: as for `set_bit`.
             unsafe { slab.clear_bit(number) };

@@ -61,17 +61,17 @@ fn model(search: Search, steps: &'static Steps, senders: usize, owner_frees: boo
 
 #[test]
 fn by_two_senders() {
-    model(Search::Preemptions(4), &SHIPPED, 2, false);
+    model(Search::Preemptions(5), &SHIPPED, 2, false);
 }
 
 #[test]
 fn by_a_sender_and_the_owner() {
-    model(Search::Preemptions(4), &SHIPPED, 1, true);
+    model(Search::Preemptions(5), &SHIPPED, 1, true);
 }
 
 #[test]
 fn by_two_senders_and_the_owner() {
-    model(Search::Preemptions(4), &SHIPPED, 2, true);
+    model(Search::Preemptions(5), &SHIPPED, 2, true);
 }
 
 #[test]

@@ -67,22 +67,22 @@ const ALL: &[&[usize]] = &[&[OBJECTS[0], BITS], &[OBJECTS[1]]];
 
 #[test]
 fn after_one_sender() {
-    model(Search::Preemptions(4), &SHIPPED, ONE);
+    model(Search::Preemptions(5), &SHIPPED, ONE);
 }
 
 #[test]
 fn after_two_senders_to_one_word() {
-    model(Search::Preemptions(4), &SHIPPED, ONE_WORD);
+    model(Search::Preemptions(5), &SHIPPED, ONE_WORD);
 }
 
 #[test]
 fn after_two_senders_to_two_words() {
-    model(Search::Preemptions(4), &SHIPPED, TWO_WORDS);
+    model(Search::Preemptions(5), &SHIPPED, TWO_WORDS);
 }
 
 #[test]
 fn after_three_remote_frees() {
-    model(Search::Preemptions(4), &SHIPPED, ALL);
+    model(Search::Preemptions(5), &SHIPPED, ALL);
 }
 
 /// The owner counts an object as free whose sender has not announced it.

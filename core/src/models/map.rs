@@ -124,7 +124,7 @@ fn model(search: Search, steps: &'static Steps, two_extend: bool) {
 
 #[test]
 fn one_extends() {
-    model(Search::Preemptions(4), &SHIPPED, false);
+    model(Search::Preemptions(5), &SHIPPED, false);
 }
 
 #[test]

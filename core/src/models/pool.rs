@@ -308,17 +308,17 @@ const GREEDY: &[Deed] = &[
 
 #[test]
 fn one_frees_for_the_other() {
-    model(Search::Preemptions(4), &PLAN, GIVER, TAKER);
+    model(Search::Preemptions(5), &PLAN, GIVER, TAKER);
 }
 
 #[test]
 fn a_thread_ends_before_its_objects_are_freed() {
-    model(Search::Preemptions(4), &PLAN, MORTAL, TAKER);
+    model(Search::Preemptions(5), &PLAN, MORTAL, TAKER);
 }
 
 #[test]
 fn the_slabs_change_hands() {
-    model(Search::Preemptions(4), &PLAN, GREEDY, TAKER);
+    model(Search::Preemptions(5), &PLAN, GREEDY, TAKER);
 }
 
 #[test]

@@ -59,22 +59,22 @@ const TWO_SLABS: &[&[(usize, usize)]] = &[&[(1, OBJECTS[0]), (1, BITS)], &[(2, O
 
 #[test]
 fn two_objects_of_one_word() {
-    model(Search::Preemptions(4), &SHIPPED, ONE_WORD);
+    model(Search::Preemptions(5), &SHIPPED, ONE_WORD);
 }
 
 #[test]
 fn two_objects_of_two_words() {
-    model(Search::Preemptions(4), &SHIPPED, TWO_WORDS);
+    model(Search::Preemptions(5), &SHIPPED, TWO_WORDS);
 }
 
 #[test]
 fn three_objects() {
-    model(Search::Preemptions(4), &SHIPPED, THREE_OBJECTS);
+    model(Search::Preemptions(5), &SHIPPED, THREE_OBJECTS);
 }
 
 #[test]
 fn two_slabs() {
-    model(Search::Preemptions(4), &SHIPPED, TWO_SLABS);
+    model(Search::Preemptions(5), &SHIPPED, TWO_SLABS);
 }
 
 #[test]

@@ -416,6 +416,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             stats.free_bytes += stats.slab_free_bytes;
             stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
             stats.overhead_bytes += control.own_bytes.get();
+            stats.peak_bytes = stats.peak_bytes.saturating_sub(control.own_bytes.get());
             stats.live_blocks = stats.live_blocks - slabs - own + census.used;
             stats.allocations = (stats.allocations + census.handed_out)
                 .saturating_sub(control.acquired.get() + control.own_ever.get());

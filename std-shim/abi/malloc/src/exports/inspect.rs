@@ -75,7 +75,7 @@ pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
         hblkhd: 0,
         usmblks: stats.peak_bytes,
         fsmblks: 0,
-        uordblks: extent.saturating_sub(gap_bytes),
+        uordblks: stats.used_bytes,
         fordblks: gap_bytes,
         keepcost: 0,
     }
