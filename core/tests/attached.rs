@@ -343,7 +343,9 @@ fn a_pool_is_as_large_for_each_size_as_before() {
             if first == 0 {
                 first = blocks.len();
             }
-            assert_eq!(blocks.len(), first, "{:?}", pool.stats());
+            // Empty slabs that are kept until the pool is full may leave gaps.
+            let share = blocks.len() * 50;
+            assert!(share >= first * 49, "{:?}", pool.stats());
         }
         for block in blocks {
             bound.free(block);
