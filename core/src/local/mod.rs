@@ -91,6 +91,9 @@ pub struct LocalHeap {
     pub(crate) pool: Cell<usize>,
     /// Slabs that came from the queue and were not looked at yet.
     pending: Cell<usize>,
+    /// Bytes of empty slabs on the shelves, and how many are worth keeping besides one of each class.
+    kept: Cell<usize>,
+    keeps_bytes: Cell<usize>,
     /// Objects that were ever checked out.
     pub(crate) checked_out: AtomicUsize,
     /// The registry's links: of all local heaps, and of those that are idle.
@@ -147,6 +150,8 @@ impl LocalHeap {
             granules: Cell::new(0),
             pool: Cell::new(0),
             pending: Cell::new(0),
+            kept: Cell::new(0),
+            keeps_bytes: Cell::new(0),
             checked_out: AtomicUsize::new(0),
             next: Cell::new(0),
             next_idle: Cell::new(0),
@@ -170,17 +175,23 @@ impl LocalHeap {
         }
     }
 
-    /// Makes a local heap at `place`, for the pool whose slab control block is at `pool`.
+    /// Makes a local heap at `place`, for the pool whose slab control block is at `pool`. It is to
+    /// keep `keeps` bytes of empty slabs.
     ///
     /// # Safety
     /// `place` is writable for a `LocalHeap`.
-    pub(crate) unsafe fn create<'a>(place: NonNull<LocalHeap>, pool: usize) -> &'a LocalHeap {
+    pub(crate) unsafe fn create<'a>(
+        place: NonNull<LocalHeap>,
+        pool: usize,
+        keeps: usize,
+    ) -> &'a LocalHeap {
         // SAFETY: the place is writable (condition).
         let heap = unsafe {
             place.write(LocalHeap::empty());
             place.as_ref()
         };
         heap.pool.set(pool);
+        heap.keeps_bytes.set(keeps);
         for (bin, class) in heap.bins.iter().zip(&TABLE) {
             bin.size.set(class.size);
         }
@@ -625,7 +636,8 @@ impl LocalHeap {
             }
             let shelf = &self.shelves[slab.class.get() as usize];
             self.take_off(slab);
-            if shelf.empty.get() < KEPT || !released(slab) {
+            let kept = self.kept.get() + slab.bytes();
+            if shelf.empty.get() == 0 || kept <= self.keeps_bytes.get() || !released(slab) {
                 slab.state.set(State::Empty);
                 slab.quota.set(UNLIMITED);
                 self.put_on(slab);
@@ -648,6 +660,7 @@ impl LocalHeap {
         shelf.last.set(slab.address());
         if slab.state.get() == State::Empty {
             shelf.empty.set(shelf.empty.get() + 1);
+            self.kept.set(self.kept.get() + slab.bytes());
         }
     }
 
@@ -670,6 +683,7 @@ impl LocalHeap {
         }
         if slab.state.get() == State::Empty {
             shelf.empty.set(shelf.empty.get() - 1);
+            self.kept.set(self.kept.get() - slab.bytes());
         }
     }
 
@@ -816,6 +830,7 @@ impl LocalHeap {
             shelf.last.set(0);
             shelf.empty.set(0);
         }
+        self.kept.set(0);
         self.pending.set(0);
         self.queue().take();
     }
@@ -869,9 +884,6 @@ impl LocalHeap {
         }
     }
 }
-
-/// How many empty slabs of a class are kept for the next request, the current one not counted.
-const KEPT: usize = 4;
 
 #[cfg(all(test, not(loom), feature = "spin"))]
 mod tests;

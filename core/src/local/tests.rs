@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::vec;
 use std::vec::Vec;
 
-use super::{KEPT, LocalHeap};
+use super::LocalHeap;
 use crate::fault::{Fault, FaultKind};
 use crate::heap::Options;
 use crate::pool::Pool;
@@ -168,6 +168,7 @@ impl Model {
             .map(|local| (local.address(), local))
             .collect();
         for (&owner, local) in &heaps {
+            let mut kept = 0;
             for (class, shelf) in local.shelves.iter().enumerate() {
                 let (mut at, mut before, mut empty) = (shelf.first.get(), 0, 0);
                 while at != 0 {
@@ -177,15 +178,17 @@ impl Model {
                     assert_eq!(slab.previous.get(), before);
                     assert_eq!(slab.class.get() as usize, class);
                     assert!(matches!(slab.state.get(), State::Available | State::Empty));
-                    empty += usize::from(slab.state.get() == State::Empty);
+                    if slab.state.get() == State::Empty {
+                        empty += 1;
+                        kept += slab.bytes();
+                    }
                     before = at;
                     at = slab.next.get();
                 }
                 assert_eq!(shelf.last.get(), before);
                 assert_eq!(shelf.empty.get(), empty);
-                // One more when a current slab was put back.
-                assert!(empty <= KEPT + 1, "{empty} empty slabs");
             }
+            assert_eq!(local.kept.get(), kept);
             for first in [local.pending.get(), local.queue().0.load(Ordering::Relaxed)] {
                 let mut at = first;
                 while at != 0 {

@@ -28,7 +28,7 @@ const COLLECTED: usize = 8;
 
 /// From this size on, what outgrows an object of a slab becomes a block of its own, however small
 /// the step.
-const GROWS_IN_PLACE: usize = 32 << 10;
+const GROWS_IN_PLACE: usize = 256 << 10;
 
 /// Where an allocation may look for memory.
 #[derive(Clone, Copy, PartialEq, Eq)]

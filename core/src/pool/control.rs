@@ -28,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) base: Cell<usize>,
     /// Slabs have at most so many bytes.
     slab_limit: Cell<usize>,
+    /// Bytes of empty slabs that a local heap keeps.
+    keeps: Cell<usize>,
     /// Address behind the last byte that the pool has, and that it may ever have.
     end: AtomicUsize,
     limit: Cell<usize>,
@@ -130,6 +132,7 @@ impl Control {
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
             slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 1 << 20)),
+            keeps: Cell::new((most / 256).clamp(4 * SLAB_GRANULE, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),
             first_chunk: Cell::new(0),
@@ -538,7 +541,8 @@ impl Control {
             let layout = Layout::new::<LocalHeap>();
             let place = self.allocate(heap, layout)?.cast::<LocalHeap>();
             // SAFETY: the block was made for a local heap.
-            let local = unsafe { LocalHeap::create(place, (&raw const *self).addr()) };
+            let local =
+                unsafe { LocalHeap::create(place, (&raw const *self).addr(), self.keeps.get()) };
             local.next.set(self.heaps.get());
             self.heaps.set(local.address());
             local

@@ -157,6 +157,11 @@ impl Descriptor {
         1 + self.count.get() / 8
     }
 
+    /// Bytes of its objects.
+    pub(crate) fn bytes(&self) -> usize {
+        self.count.get() as usize * self.class().size
+    }
+
     /// Granules in which its objects begin.
     pub(crate) fn granules(&self) -> usize {
         self.class().granules_of(self.count.get() as usize)
