@@ -776,14 +776,22 @@ impl LocalHeap {
         Ok(())
     }
 
-    /// Whether the queue, and what came out of it, are slabs of this local heap.
-    pub(crate) fn check_queue(&self, is_own: impl Fn(usize) -> bool) -> Result<(), ()> {
+    /// Whether the queue, and what came out of it, are slabs of this local heap, of which there are at
+    /// most `slabs`.
+    pub(crate) fn check_queue(
+        &self,
+        slabs: usize,
+        is_own: impl Fn(usize) -> bool,
+    ) -> Result<(), ()> {
+        let mut left = slabs;
         for first in [self.pending.get(), self.queue().0.load(Ordering::Acquire)] {
             let mut at = first;
             while at != 0 {
-                if !is_own(at) {
+                // A circle has no end.
+                if left == 0 || !is_own(at) {
                     return Err(());
                 }
+                left -= 1;
                 // SAFETY: a descriptor is there.
                 at = unsafe { Descriptor::at(at) }
                     .remote_next

@@ -44,7 +44,7 @@ pub(super) fn check(control: &Control, heap: &mut Heap<'_>) -> Result<(), Damage
         return Err(whole(Invariant::GranuleMap));
     }
     for local in control.idle_heaps() {
-        check_idle(heap, local).map_err(|invariant| Damage {
+        check_idle(heap, local, slabs).map_err(|invariant| Damage {
             address: local.address(),
             invariant,
         })?;
@@ -92,7 +92,7 @@ fn check_slab(control: &Control, heap: &mut Heap<'_>, slab: &Descriptor) -> Resu
 }
 
 /// A local heap that nobody is bound to.
-fn check_idle(heap: &Heap<'_>, local: &LocalHeap) -> Result<(), Invariant> {
+fn check_idle(heap: &Heap<'_>, local: &LocalHeap, slabs: usize) -> Result<(), Invariant> {
     let is_own = |address: usize| {
         let pointer = core::ptr::with_exposed_provenance::<u8>(address);
         address.is_multiple_of(align_of::<Descriptor>()) && heap.contains(pointer) && {
@@ -102,6 +102,6 @@ fn check_idle(heap: &Heap<'_>, local: &LocalHeap) -> Result<(), Invariant> {
     };
     local.check_shelves(is_own).map_err(|()| Invariant::Shelf)?;
     local
-        .check_queue(is_own)
+        .check_queue(slabs, is_own)
         .map_err(|()| Invariant::RemoteQueue)
 }
