@@ -61,6 +61,12 @@ pub use lock_api;
 pub use locked::LockedHeap;
 #[cfg(feature = "lock")]
 pub use pool::Pool;
+#[cfg(feature = "lock")]
+pub use pool::binding::{Binding, BoundPool, CurrentCpu, PerCpu};
+#[cfg(feature = "lock")]
+pub use pool::class_stats::ClassStats;
+#[cfg(feature = "lock")]
+pub use pool::handle::Handle;
 pub use region::{CreateError, GRANULE, MIN_REGION};
 pub use stats::Stats;
 pub use tlsf::regions::MAX_REGIONS;

@@ -62,6 +62,12 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         self.with(|_| self.control().detach(local));
     }
 
+    /// Whether a local heap is one of this pool's. O(1).
+    #[must_use]
+    pub fn owns(&self, local: &LocalHeap) -> bool {
+        local.pool.get() == (&raw const *self.control()).addr()
+    }
+
     /// As [`Pool::allocate`], from a local heap: without the lock as long as its slabs have free
     /// objects of the size.
     ///

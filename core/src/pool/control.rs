@@ -683,12 +683,8 @@ impl Control {
                 continue;
             }
             // SAFETY: a slab's owner is a local heap.
-            let ready = unsafe { Control::local(owner) }.ready_of(slab);
-            let remote: usize = (slab.remote.0.iter())
-                .map(|word| word.load(Ordering::Relaxed).count_ones() as usize)
-                .sum();
+            let free = slab.all_free(unsafe { Control::local(owner) }.ready_of(slab));
             let count = slab.count.get() as usize;
-            let free = (slab.free_objects() + ready + remote).min(count);
             census.used += count - free;
             census.used_bytes += (count - free) * slab.class().size;
         }

@@ -1,8 +1,11 @@
 //! [`Pool`]: what many threads share.
 
 mod attached;
+pub(crate) mod binding;
 mod check;
+pub(crate) mod class_stats;
 pub(crate) mod control;
+pub(crate) mod handle;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;

@@ -239,6 +239,16 @@ impl Descriptor {
             .sum()
     }
 
+    /// Objects that nobody uses, if `ready` are checked out: those, and those that the local and remote
+    /// bits tell. While others go on it is a figure of about this moment.
+    pub(crate) fn all_free(&self, ready: usize) -> usize {
+        let words = self.remote.0.iter();
+        let remote: usize = words
+            .map(|word| word.load(Ordering::Relaxed).count_ones() as usize)
+            .sum();
+        (self.free_objects() + ready + remote).min(self.count.get() as usize)
+    }
+
     pub(crate) fn remote_frees(&self) -> RemoteFrees<'_> {
         RemoteFrees {
             words: &self.remote.0,
