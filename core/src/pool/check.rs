@@ -105,3 +105,168 @@ fn check_idle(heap: &Heap<'_>, local: &LocalHeap, slabs: usize) -> Result<(), In
         .check_queue(slabs, is_own)
         .map_err(|()| Invariant::RemoteQueue)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::alloc::Layout;
+    use core::mem::MaybeUninit;
+    use core::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::boxed::Box;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::pool::Pool;
+    use crate::slab::remote::BITS;
+
+    const LEN: usize = 4 << 20;
+
+    fn region() -> Vec<MaybeUninit<u8>> {
+        vec![MaybeUninit::uninit(); LEN]
+    }
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 1).unwrap()
+    }
+
+    /// Damages the slab of an object of an idle local heap, and checks what is found, and that all is
+    /// well when the damage is undone.
+    fn found(damage: impl FnOnce(&Control, &Descriptor, &LocalHeap) -> Undo) -> Invariant {
+        let mut region = region();
+        let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+        let local = pool.attach().unwrap();
+        // SAFETY: local heaps live as long as the pool; this thread is bound to it.
+        let (local, object) = unsafe {
+            let object = pool.allocate_in(local.as_ref(), layout(48)).unwrap();
+            pool.allocate_in(local.as_ref(), layout(100)).unwrap();
+            (local.as_ref(), object)
+        };
+        let slab = pool.control().slab_of(object.addr().get()).unwrap();
+        // SAFETY: as above; from here on the local heap is idle.
+        unsafe {
+            pool.trim(local);
+            pool.detach(NonNull::from(local));
+        }
+        pool.check().unwrap();
+        let undo = damage(pool.control(), slab, local);
+        let invariant = pool.check().expect_err("damaged").invariant;
+        undo();
+        pool.check().unwrap();
+        invariant
+    }
+
+    type Undo = Box<dyn FnOnce()>;
+
+    /// Changes a word of a slab's or a local heap's, which outlives the test's closures.
+    fn change(word: &AtomicUsizeWord, value: usize) -> Undo {
+        let word: *const AtomicUsizeWord = word;
+        // SAFETY: the word lies in the region, which lives until the end of the test.
+        let before = unsafe { &*word }.swap(value, Ordering::Relaxed);
+        Box::new(move || {
+            // SAFETY: as above.
+            unsafe { &*word }.store(before, Ordering::Relaxed);
+        })
+    }
+
+    type AtomicUsizeWord = crate::sync::AtomicUsize;
+
+    /// A cell's word.
+    fn word<T>(cell: &core::cell::Cell<T>) -> &AtomicUsizeWord {
+        const { assert!(size_of::<T>() == size_of::<usize>()) };
+        // SAFETY: a cell of a word is as large and aligned as an atomic one, and may be written.
+        unsafe { &*cell.as_ptr().cast() }
+    }
+
+    #[test]
+    fn damaged_descriptors_are_found() {
+        let owner = found(|_, slab, _| change(&slab.owner, 0x1000));
+        assert_eq!(owner, Invariant::Descriptor);
+        let inverse = found(|_, slab, _| change(word(&slab.inverse), 12345));
+        assert_eq!(inverse, Invariant::Descriptor);
+        let start = found(|_, slab, _| change(word(&slab.start), slab.start.get() + 16));
+        assert_eq!(start, Invariant::Descriptor);
+        let moved =
+            found(|_, slab, _| change(word(&slab.start), slab.start.get() + 64 * SLAB_GRANULE));
+        assert_eq!(moved, Invariant::SlabBlock);
+    }
+
+    #[test]
+    fn damaged_bits_are_found() {
+        let local = found(|_, slab, _| change(&slab.bits[WORDS - 1], 0));
+        assert_eq!(local, Invariant::SlabBits);
+        let remote = found(|_, slab, _| change(&slab.remote.0[WORDS - 1], 1 << (BITS - 1)));
+        assert_eq!(remote, Invariant::SlabBits);
+        let summary = found(|_, slab, _| change(&slab.remote_summary, 1 << WORDS));
+        assert_eq!(summary, Invariant::SlabBits);
+    }
+
+    #[test]
+    fn damaged_maps_and_lists_are_found() {
+        let list = found(|_, slab, _| change(word(&slab.previous), 64));
+        assert_eq!(list, Invariant::Shelf);
+        let next = found(|_, slab, _| change(word(&slab.next), slab.address()));
+        assert_eq!(next, Invariant::Shelf);
+        let queue = found(|control, _, local| change(&local.queue().0, control.base.get()));
+        assert_eq!(queue, Invariant::RemoteQueue);
+        let circle = found(|_, slab, local| {
+            let link = change(&slab.remote_next, slab.address());
+            let head = change(&local.queue().0, slab.address());
+            Box::new(move || {
+                link();
+                head();
+            })
+        });
+        assert_eq!(circle, Invariant::RemoteQueue);
+        let count = found(|control, _, _| change(word(&control.slabs), 7));
+        assert_eq!(count, Invariant::Counters);
+        let map = found(|control, slab, _| {
+            let entry = control.entry_word(slab.start.get()).unwrap();
+            change(entry, (&raw const *control).addr())
+        });
+        assert_eq!(map, Invariant::GranuleMap);
+        let stray = found(|control, slab, _| {
+            let entry = control.entry_word(control.base.get()).unwrap();
+            change(entry, slab.address())
+        });
+        assert_eq!(stray, Invariant::GranuleMap);
+    }
+
+    #[test]
+    fn there_is_no_false_alarm_beside_busy_threads() {
+        let mut region = region();
+        let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+        let stop = AtomicBool::new(false);
+        let shared: Vec<AtomicUsize> = (0..64).map(|_| AtomicUsize::new(0)).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let (pool, stop, shared) = (&pool, &stop, &shared);
+                scope.spawn(move || {
+                    let mut step = thread * 7919_usize;
+                    while !stop.load(Ordering::Relaxed) {
+                        // A thread that comes and goes.
+                        let handle = pool.handle().expect("room for a local heap");
+                        for _ in 0..500 {
+                            step = step.wrapping_mul(25_214_903_917).wrapping_add(11);
+                            let size = 1 + (step >> 9) % 600;
+                            let new = handle.allocate(layout(size)).map_or(0, |p| p.addr().get());
+                            let old = shared[(step >> 20) % 64].swap(new, Ordering::AcqRel);
+                            let old = core::ptr::with_exposed_provenance_mut::<u8>(old);
+                            if let Some(old) = NonNull::new(old) {
+                                // SAFETY: it was taken out of the shared place by this thread alone.
+                                unsafe { handle.free(old) };
+                            }
+                        }
+                    }
+                });
+            }
+            for _ in 0..2000 {
+                pool.check().unwrap();
+                pool.stats();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        pool.check().unwrap();
+    }
+}

@@ -495,6 +495,17 @@ impl Control {
         self.last_chunk.set(address);
     }
 
+    /// The word of an entry, to be damaged.
+    #[cfg(test)]
+    pub(super) fn entry_word(&self, address: usize) -> Option<&AtomicUsize> {
+        let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
+        let map = self.newest()?;
+        let entries =
+            core::ptr::with_exposed_provenance::<AtomicUsize>(map.entries.as_ptr().addr());
+        // SAFETY: the map has an entry for each of its granules.
+        (granule < map.len.get()).then(|| unsafe { &*entries.add(granule) })
+    }
+
     /// How many granules of the newest map lead to slabs.
     pub(super) fn entries_in_use(&self) -> usize {
         let Some(map) = self.newest() else { return 0 };
