@@ -1,5 +1,6 @@
 //! Pools with local heaps: what they hand out and take back.
 
+#[cfg(all(unix, target_pointer_width = "64"))]
 mod shadow;
 
 use core::alloc::Layout;
@@ -10,9 +11,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
 
-use allotment_core::{LocalHeap, Options, Pool};
-
-use shadow::memory::SparseMemory;
+use allotment_core::{LocalHeap, Pool};
 
 const MIB: usize = 1 << 20;
 
@@ -312,13 +311,13 @@ fn a_large_full_pool_is_payload_and_can_be_filled_again() {
 }
 
 /// A block of 2 GiB lies before the first slab; there is room enough behind it.
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(unix, target_pointer_width = "64"))]
 #[test]
 fn slabs_far_into_a_region_that_may_grow() {
-    let memory = SparseMemory::new(4 << 30);
-    let options = Options {
+    let memory = shadow::memory::SparseMemory::new(4 << 30);
+    let options = allotment_core::Options {
         capacity: 8 << 30,
-        ..Options::default()
+        ..allotment_core::Options::default()
     };
     // SAFETY: the mapping outlives the pool.
     let pool: Pool = unsafe { Pool::create_in_raw(memory.start(), memory.len(), options) }.unwrap();
