@@ -1,4 +1,5 @@
 //! Pools with local heaps: what they hand out and take back.
+#![cfg(feature = "spin")]
 
 #[cfg(all(unix, target_pointer_width = "64"))]
 mod shadow;

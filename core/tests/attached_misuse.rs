@@ -1,5 +1,6 @@
 //! Wrong pointers to objects of slabs, and writes beyond them: each is reported once, with the
 //! place, and changes nothing.
+#![cfg(feature = "spin")]
 
 mod shadow;
 

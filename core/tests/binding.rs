@@ -1,4 +1,5 @@
 //! Local heaps that a handle owns, or that belong to CPUs.
+#![cfg(feature = "spin")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;

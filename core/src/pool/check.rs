@@ -106,7 +106,7 @@ fn check_idle(heap: &Heap<'_>, local: &LocalHeap, slabs: usize) -> Result<(), In
         .map_err(|()| Invariant::RemoteQueue)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "spin"))]
 mod tests {
     extern crate std;
 

@@ -496,7 +496,7 @@ impl Control {
     }
 
     /// The word of an entry, to be damaged.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "spin"))]
     pub(super) fn entry_word(&self, address: usize) -> Option<&AtomicUsize> {
         let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
         let map = self.newest()?;
