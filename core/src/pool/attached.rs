@@ -26,9 +26,10 @@ use crate::tlsf::refusal::Refusal;
 /// Slabs with remote frees that are looked at in one operation.
 const COLLECTED: usize = 8;
 
-/// From this size on, what outgrows an object of a slab becomes a block of its own, however small
-/// the step.
-const GROWS_IN_PLACE: usize = 256 << 10;
+/// From this size on, what outgrows an object of a slab by more than an eighth becomes a block of its
+/// own: it may grow again, and a block can do so where it is. With smaller steps, copies from class
+/// to class are rare enough.
+const GROWS_AS_BLOCK: usize = 1024;
 
 /// Where an allocation may look for memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -509,9 +510,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         if class_of(new_layout) == Some(class) {
             return Some(ptr);
         }
-        // What grows may grow again: a block can do so where it is.
-        let grows_much = new_size > size + size / 8 && new_size >= 1024;
-        let block = if grows_much || new_size > size && new_size >= GROWS_IN_PLACE {
+        let block = if new_size > size + size / 8 && new_size >= GROWS_AS_BLOCK {
             self.allocate_block(new_layout)
         } else {
             None
