@@ -369,16 +369,19 @@ impl LocalHeap {
         let Some(slab) = self.slab_at(object.addr()) else {
             return false;
         };
-        let owner = slab.owner.load(Ordering::Relaxed);
         let Some(number) = slab.object_at(object.addr()) else {
             return false;
         };
-        if owner == self.address() || slab.is_free(number) {
-            return false;
-        }
+        !slab.is_owned_by(self.address()) && !slab.is_free(number) && LocalHeap::post(slab, number)
+    }
+
+    /// Posts an object, which is in use, to its slab's owner, who is not the caller. Answers `false`
+    /// if another thread has freed it already.
+    pub(crate) fn post(slab: &Descriptor, number: usize) -> bool {
         match slab.remote_frees().post(number) {
             Posted::Done => true,
             Posted::Announce => {
+                let owner = slab.owner.load(Ordering::Relaxed);
                 // SAFETY: a slab's owner is a local heap, which lives as long as the pool.
                 let owner = unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(owner) };
                 owner.queue().push(slab.address(), &slab.remote_next);

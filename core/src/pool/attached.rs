@@ -20,7 +20,6 @@ use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
-use crate::slab::remote::Posted;
 use crate::tlsf::refusal::Refusal;
 
 /// Slabs with remote frees that are looked at in one operation.
@@ -113,7 +112,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                     self.trim(local);
                     self.try_allocate_in(local, layout, Effort::LastResort)
                 })
-                .or_else(|| self.allocate(layout))
+                .or_else(|| self.refuse(Refusal::NoMemory, 0))
         }
     }
 
@@ -331,8 +330,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         unsafe { self.free_slowly(local, ptr, layout) }
     }
 
-    /// Looks at a slab after an object was freed by [`LocalHeap::give`]: it may have got its first
-    /// free object, or have no object in use any more.
+    /// Looks at a slab after an object was freed by [`LocalHeap::give`]: it may have got enough free
+    /// objects to be of use, or have no object in use any more.
     ///
     /// # Safety
     /// As for [`Pool::free_in`], and `unsettled` is the answer of the last call with this local
@@ -395,11 +394,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         let Some(number) = self.object_of(local, slab, ptr, layout) else {
             return;
         };
-        // SAFETY: the slab was found in the map, so its owner is a local heap of this pool, which
-        // lives as long as the pool.
-        let owner =
-            unsafe { Control::local(slab.owner.load(core::sync::atomic::Ordering::Relaxed)) };
-        if core::ptr::eq(owner, local) {
+        if slab.is_owned_by(local.address()) {
             self.control().show_map(local);
             // SAFETY: the caller is bound to the local heap; the object was found to be in use.
             unsafe {
@@ -407,15 +402,9 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                     self.settle_slab(local, slab);
                 }
             }
-            return;
-        }
-        match slab.remote_frees().post(number) {
-            Posted::Done => {}
-            Posted::Announce => owner.queue().push(slab.address(), &slab.remote_next),
-            Posted::AlreadyFree => {
-                let address = ptr.addr().get();
-                self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
-            }
+        } else if !LocalHeap::post(slab, number) {
+            let address = ptr.addr().get();
+            self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
         }
     }
 

@@ -212,7 +212,7 @@ impl Control {
         let block = heap.try_allocate(layout).ok()?;
         self.own_blocks.set(self.own_blocks.get() + 1);
         self.own_ever.set(self.own_ever.get() + 1);
-        let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
+        let bytes = Control::block_bytes(heap, block);
         self.own_bytes.set(self.own_bytes.get() + bytes);
         block.as_ptr().expose_provenance();
         // SAFETY: the block is larger than the margin. Its zeros pass for no block's header.
@@ -225,7 +225,7 @@ impl Control {
     fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
         // SAFETY: `allocate` added the margin.
         let block = unsafe { place.byte_sub(MARGIN) };
-        let bytes = heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>();
+        let bytes = Control::block_bytes(heap, block);
         if heap.try_free(block, None).is_ok() {
             self.own_blocks.set(self.own_blocks.get() - 1);
             self.own_bytes.set(self.own_bytes.get() - bytes);
@@ -338,6 +338,7 @@ impl Control {
         Ok(slab)
     }
 
+    /// Bytes of a block, with its header.
     fn block_bytes(heap: &mut Heap<'_>, block: NonNull<u8>) -> usize {
         heap.try_usable_size(block).unwrap_or(0) + size_of::<usize>()
     }

@@ -12,6 +12,7 @@ use core::cell::Cell;
 
 use static_assertions::{const_assert, const_assert_eq};
 
+use super::bits::Quota;
 use super::class::{Class, MAX_OBJECTS, TABLE, divide};
 use super::remote::{BITS, RemoteFrees};
 use crate::sync::{AtomicUsize, Ordering};
@@ -190,12 +191,9 @@ impl Descriptor {
     /// Takes an object back that is in use. Answers whether the quota is used up. Only the owner
     /// may.
     pub(crate) fn set_free(&self, number: usize) -> bool {
-        let word = &self.bits[number / BITS];
-        let bits = word.load(Ordering::Relaxed);
-        word.store(bits | 1 << (number % BITS), Ordering::Relaxed);
-        let quota = self.quota.get() - 1;
-        self.quota.set(quota);
-        quota == 0
+        // SAFETY: the number is an object's, and the caller is the owner.
+        unsafe { self.set_bit(number) };
+        matches!(self.count_down(), Quota::UsedUp)
     }
 
     /// The bits of a word that stand for objects.

@@ -7,8 +7,8 @@ use super::allocate::malloc;
 use super::{block_or_enomem, layout};
 use crate::heap;
 
-/// `realloc(3)`. Keeps the alignment that the block was allocated with. Null and `ENOMEM` leave the
-/// block as it was; a size of 0 frees it and gives null.
+/// `realloc(3)`. Keeps an alignment of 16, and that which the block was allocated with if it is larger
+/// than 64 KiB. Null and `ENOMEM` leave the block as it was; a size of 0 frees it and gives null.
 ///
 /// # Safety
 /// The block is not used afterwards if another one or null for a size of 0 is returned.
