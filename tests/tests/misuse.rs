@@ -28,7 +28,7 @@ const SIZES: [usize; 13] = [
 ];
 
 /// The largest size that slabs serve; what is larger is a block of its own.
-const LARGEST_OBJECT: usize = 65536;
+const LARGEST_OBJECT: usize = 1 << 20;
 
 /// The cases of `c/misuse.c`, with the least size that they make sense for.
 const DOUBLE_FREE: [(&str, usize); 11] = [

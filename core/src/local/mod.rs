@@ -5,19 +5,25 @@
 //!     bin of the size's class         1.               granule of p, map entry, descriptor
 //!     lowest set bit of its word      2.               owner is this local heap?         4.
 //!     word is 0: slow path                             p is the start of an object?      5.
-//!     clear it                        3.               its bit is set already: double free
-//!     base + bit * object size                         set it
-//!                                                      quota used up: slow path          6.
+//!     clear it                        3.               freed by another thread: double free
+//!     base + bit * object size                         its bit is set already: double free
+//!                                                      set it
+//!                                                      it is checked out: double free    6.
+//!                                                      quota used up: slow path          7.
 //! ```
 //!
-//! 1. One table look-up for all sizes up to [`class::LARGEST`].
+//! 1. One table look-up for all sizes up to [`class::QUICK`]; the classes above are found with a few
+//!    instructions more, off this path.
 //! 2. The word was taken out of the bitmap of the class's current slab (*checked out*), so that
 //!    frees, which go to the bitmap, do not wait for the word to come back from the store buffer.
 //! 3. No object is touched, handed out or free.
 //! 4. So is a look-up in a map of no granules, which is what a thread without a local heap has,
 //!    and one that finds no slab: its descriptor has no owner. All go the slow path by one branch.
 //! 5. See [`slab`](crate::slab).
-//! 6. The quota is set such that it ends when a full slab has got some free objects, and when a slab
+//! 6. One bit that is set in both the bin's word and the bitmap's is enough to tell. So that there is
+//!    no branch for slabs that are not current, the bin's word is compared whichever slab it is
+//!    from; the branches that are left go the same way always.
+//! 7. The quota is set such that it ends when a full slab has got some free objects, and when a slab
 //!    has no object in use any more.
 //!
 //! The slow paths here are those that need nothing but the local heap. What they cannot do, get a
@@ -30,9 +36,9 @@ use core::ptr::NonNull;
 use static_assertions::const_assert_eq;
 
 use crate::region::WORD;
-use crate::slab::bits::Quota;
 use crate::slab::class::{
-    CLASS_OF_STEPS, CLASSES, LARGEST, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of, divide,
+    CLASS_OF_STEPS, CLASSES, QUICK, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of,
+    class_of_size, divide,
 };
 use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
 use crate::slab::remote::{BITS, Posted, RemoteQueue};
@@ -47,16 +53,16 @@ struct Bin {
     base: Cell<usize>,
     /// Bytes of an object.
     size: Cell<usize>,
-    /// Address of the current slab's descriptor, 0 if there is none.
-    slab: AtomicUsize,
+    /// Address of the bitmap's word that `word` was checked out of, or of one that stays 0.
+    source: Cell<usize>,
 }
 
 const_assert_eq!(size_of::<Bin>(), 4 * WORD);
 
 /// For each number of steps that a size is rounded up to, the distance from the first bin to its
 /// class's.
-static BIN_OF_STEPS: [u16; LARGEST / STEP + 1] = {
-    let mut distances = [0; LARGEST / STEP + 1];
+static BIN_OF_STEPS: [u16; QUICK / STEP + 1] = {
+    let mut distances = [0; QUICK / STEP + 1];
     let mut steps = 0;
     while steps < distances.len() {
         distances[steps] = CLASS_OF_STEPS[steps] as u16 * size_of::<Bin>() as u16;
@@ -72,6 +78,8 @@ struct Shelf {
     last: Cell<usize>,
     /// How many of them are empty.
     empty: Cell<usize>,
+    /// Address of the current slab's descriptor, 0 if there is none.
+    current: AtomicUsize,
     /// How many slabs of the class the local heap has, on the shelf or not.
     slabs: Cell<usize>,
 }
@@ -160,7 +168,7 @@ impl LocalHeap {
                     word: AtomicUsize::new(0),
                     base: Cell::new(0),
                     size: Cell::new(0),
-                    slab: AtomicUsize::new(0),
+                    source: Cell::new(0),
                 }
             }; CLASSES],
             shelves: [const {
@@ -168,6 +176,7 @@ impl LocalHeap {
                     first: Cell::new(0),
                     last: Cell::new(0),
                     empty: Cell::new(0),
+                    current: AtomicUsize::new(0),
                     slabs: Cell::new(0),
                 }
             }; CLASSES],
@@ -194,6 +203,7 @@ impl LocalHeap {
         heap.keeps_bytes.set(keeps);
         for (bin, class) in heap.bins.iter().zip(&TABLE) {
             bin.size.set(class.size);
+            bin.leave();
         }
         heap
     }
@@ -242,7 +252,7 @@ impl LocalHeap {
     #[inline(always)]
     #[must_use]
     pub unsafe fn take(&self, size: usize) -> Option<NonNull<u8>> {
-        if size > LARGEST {
+        if size > QUICK {
             return None;
         }
         let steps = (size + (STEP - 1)) >> STEP_LOG2;
@@ -262,10 +272,7 @@ impl LocalHeap {
     /// As for [`Pool::allocate_in`](crate::Pool::allocate_in).
     #[must_use]
     pub unsafe fn take_from_slabs(&self, size: usize) -> Option<NonNull<u8>> {
-        if size > LARGEST {
-            return None;
-        }
-        let class = CLASS_OF_STEPS[(size + (STEP - 1)) >> STEP_LOG2] as usize;
+        let class = class_of_size(size)?;
         // SAFETY: the caller is bound to the local heap; the empty one has no slabs.
         unsafe { self.refill(class) }
     }
@@ -313,30 +320,23 @@ impl LocalHeap {
         if !starts {
             return Freed::Refused;
         }
+        if slab.remote_summary.load(Ordering::Relaxed) != 0 && slab.is_freed_remotely(number) {
+            return Freed::Refused;
+        }
         // SAFETY: numbers of places in a slab's granules are below the bits' number, see
-        // `Class::is_sound`; the slab is the caller's.
-        if unsafe { slab.set_bit(number) } {
-            return Freed::Refused;
+        // `Class::is_sound`; the slab is the caller's. Classes are below their number.
+        unsafe {
+            if slab.set_bit(number) {
+                return Freed::Refused;
+            }
+            let bin = self.bins.get_unchecked(slab.class.get() as usize);
+            if bin.is_free_twice() {
+                slab.clear_bit(number);
+                return Freed::Refused;
+            }
         }
-        match slab.count_down() {
-            Quota::Left => return Freed::Done,
-            Quota::UsedUp => return Freed::Unsettled(Unsettled(entry)),
-            Quota::Unlimited => {}
-        }
-        // The slab is current: the object may be checked out, and so have been free before. And as
-        // time allows it here, another thread may have freed it; in other slabs that is found when
-        // its free is collected.
-        // SAFETY: classes are below their number.
-        let bin = unsafe { self.bins.get_unchecked(slab.class.get() as usize) };
-        let checked_out = bin.word.load(Ordering::Relaxed) >> (number % BITS) & 1 != 0
-            && address.wrapping_sub(bin.base.get()) < bin.size.get() * BITS;
-        if checked_out
-            || slab.remote_summary.load(Ordering::Relaxed) != 0 && slab.is_freed_remotely(number)
-        {
-            // SAFETY: as for `set_bit`.
-            unsafe { slab.clear_bit(number) };
-            slab.quota.set(UNLIMITED);
-            return Freed::Refused;
+        if slab.count_down() {
+            return Freed::Unsettled(Unsettled(entry));
         }
         Freed::Done
     }
@@ -402,7 +402,6 @@ impl LocalHeap {
         let address = object.addr().get();
         self.slab_at(address).is_some_and(|slab| {
             slab.is_owned_by(self.address())
-                && new_size <= LARGEST
                 && serves(slab.class.get(), new_size)
                 && slab
                     .object_at(address)
@@ -423,10 +422,35 @@ impl LocalHeap {
 /// Whether objects of a class may have been handed out for a size.
 #[inline(always)]
 fn serves(class: u8, size: usize) -> bool {
-    CLASS_OF_STEPS.get((size + (STEP - 1)) >> STEP_LOG2) == Some(&class)
+    if size <= QUICK {
+        CLASS_OF_STEPS.get((size + (STEP - 1)) >> STEP_LOG2) == Some(&class)
+    } else {
+        class_of_size(size) == Some(class as usize)
+    }
 }
 
 impl Bin {
+    /// Whether an object that is checked out is also free in its slab's bitmap. Only the owner may
+    /// ask.
+    #[inline(always)]
+    fn is_free_twice(&self) -> bool {
+        let source = core::ptr::with_exposed_provenance::<usize>(self.source.get());
+        // SAFETY: it is the address of a word of a descriptor, or of the bin's own. Nobody but the
+        // caller writes there, so it need not be an atomic load, with which compilers do not compare
+        // in memory.
+        self.word.load(Ordering::Relaxed) & unsafe { source.read() } != 0
+    }
+
+    /// Which word of the bin's slab was checked out last.
+    fn checked_out_last(&self, slab: &Descriptor) -> usize {
+        self.source.get().wrapping_sub(slab.address_of_bits(0)) / WORD
+    }
+
+    /// Leaves the slab, of which nothing is checked out.
+    fn leave(&self) {
+        self.source.set((&raw const self.word).addr());
+    }
+
     /// Takes the lowest object that is checked out.
     #[inline(always)]
     fn take(&self) -> Option<NonNull<u8>> {
@@ -471,21 +495,27 @@ impl LocalHeap {
         }
     }
 
+    /// The slab that the bin of a class takes objects from.
+    unsafe fn current(&self, class: usize) -> Option<&Descriptor> {
+        let current = self.shelves[class].current.load(Ordering::Relaxed);
+        // SAFETY: it is this local heap's.
+        (current != 0).then(|| unsafe { Descriptor::at(current) })
+    }
+
     /// Checks out objects of the current slab. Answers whether there are any.
     unsafe fn check_out(&self, class: usize) -> bool {
         let bin = &self.bins[class];
-        if bin.slab.load(Ordering::Relaxed) == 0 {
+        // SAFETY: forwarded.
+        let Some(slab) = (unsafe { self.current(class) }) else {
             return false;
-        }
-        // SAFETY: the bin's slab is this local heap's.
-        let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
-        let width = bin.size.get() * BITS;
-        let last = (bin.base.get() - slab.start.get()) / width;
-        let Some((word, free)) = slab.check_out(last + 1) else {
+        };
+        let Some((word, free)) = slab.check_out(bin.checked_out_last(slab) + 1) else {
             return false;
         };
         slab.quota.set(UNLIMITED);
-        bin.base.set(slab.start.get() + word * width);
+        bin.base
+            .set(slab.start.get() + word * bin.size.get() * BITS);
+        bin.source.set(slab.address_of_bits(word));
         bin.word.store(free, Ordering::Relaxed);
         self.count_checked_out(free.count_ones() as usize);
         true
@@ -499,13 +529,12 @@ impl LocalHeap {
 
     /// The current slab has no free object: from now on frees say when it has some.
     unsafe fn leave_current(&self, class: usize) {
-        let bin = &self.bins[class];
-        if bin.slab.load(Ordering::Relaxed) != 0 {
-            // SAFETY: the bin's slab is this local heap's.
-            let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
+        // SAFETY: forwarded.
+        if let Some(slab) = unsafe { self.current(class) } {
             slab.state.set(State::Full);
             slab.quota.set(slab.quota_when_full());
-            bin.slab.store(0, Ordering::Relaxed);
+            self.bins[class].leave();
+            self.shelves[class].current.store(0, Ordering::Relaxed);
         }
     }
 
@@ -518,11 +547,10 @@ impl LocalHeap {
             self.take_off(slab);
             slab.state.set(State::Current);
             slab.quota.set(UNLIMITED);
-            bin.slab.store(slab.address(), Ordering::Relaxed);
+            let current = &self.shelves[class].current;
+            current.store(slab.address(), Ordering::Relaxed);
             // As if the last word had been checked out before.
-            let words = (slab.count.get() as usize).div_ceil(BITS);
-            bin.base
-                .set(slab.start.get() + (words - 1) * bin.size.get() * BITS);
+            bin.source.set(slab.address_of_bits(slab.words() - 1));
             self.check_out(class);
         }
     }
@@ -594,8 +622,7 @@ impl LocalHeap {
     /// The objects of one of a slab's words that are checked out.
     fn checked_out_of(&self, slab: &Descriptor, word: usize) -> usize {
         let bin = &self.bins[slab.class.get() as usize];
-        let base = slab.start.get() + word * bin.size.get() * BITS;
-        if bin.slab.load(Ordering::Relaxed) == slab.address() && bin.base.get() == base {
+        if bin.source.get() == slab.address_of_bits(word) {
             bin.word.load(Ordering::Relaxed)
         } else {
             0
@@ -698,11 +725,9 @@ impl LocalHeap {
     ) -> Result<(), usize> {
         // SAFETY: the same conditions.
         let twice = unsafe { self.collect(usize::MAX, &mut released) };
-        for (bin, shelf) in self.bins.iter().zip(&self.shelves) {
-            if bin.slab.load(Ordering::Relaxed) != 0 {
-                // SAFETY: the bin's slab is this local heap's.
-                unsafe { self.retire_current(bin) };
-            }
+        for (class, shelf) in self.shelves.iter().enumerate() {
+            // SAFETY: the same conditions.
+            unsafe { self.retire_current(class) };
             // Those that stay are appended, and not to be looked at again.
             let (mut at, last) = (shelf.first.get(), shelf.last.get());
             let mut more = at != 0;
@@ -812,8 +837,9 @@ impl LocalHeap {
 
     /// Objects of a slab that are checked out, as far as anybody but the owner can tell.
     pub(crate) fn ready_of(&self, slab: &Descriptor) -> usize {
-        let bin = &self.bins[slab.class.get() as usize];
-        if bin.slab.load(Ordering::Relaxed) == slab.address() {
+        let class = slab.class.get() as usize;
+        let bin = &self.bins[class];
+        if self.shelves[class].current.load(Ordering::Relaxed) == slab.address() {
             bin.word.load(Ordering::Relaxed).count_ones() as usize
         } else {
             0
@@ -824,19 +850,17 @@ impl LocalHeap {
     /// checked out, and no slab is on a shelf or in the queue. Its slabs are to be
     /// [taken in again](LocalHeap::take_in).
     pub(crate) unsafe fn forget(&self) {
-        for (bin, shelf) in self.bins.iter().zip(&self.shelves) {
-            if bin.slab.load(Ordering::Relaxed) != 0 {
-                // SAFETY: the bin's slab is this local heap's.
-                let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
-                let width = bin.size.get() * BITS;
-                let word = bin.base.get().wrapping_sub(slab.start.get()) / width;
-                if let Some(bits) = slab.bits.get(word) {
-                    let ready = bin.word.load(Ordering::Relaxed);
-                    bits.fetch_or(ready, Ordering::Relaxed);
-                }
+        for (class, (bin, shelf)) in self.bins.iter().zip(&self.shelves).enumerate() {
+            // SAFETY: forwarded.
+            if let Some(slab) = unsafe { self.current(class) }
+                && let Some(bits) = slab.bits.get(bin.checked_out_last(slab))
+            {
+                let ready = bin.word.load(Ordering::Relaxed);
+                bits.fetch_or(ready, Ordering::Relaxed);
             }
             bin.word.store(0, Ordering::Relaxed);
-            bin.slab.store(0, Ordering::Relaxed);
+            bin.leave();
+            shelf.current.store(0, Ordering::Relaxed);
             shelf.first.set(0);
             shelf.last.set(0);
             shelf.empty.set(0);
@@ -857,16 +881,19 @@ impl LocalHeap {
     }
 
     /// Puts what is checked out back, and the current slab on its shelf.
-    unsafe fn retire_current(&self, bin: &Bin) {
-        // SAFETY: the bin's slab is this local heap's.
-        let slab = unsafe { Descriptor::at(bin.slab.load(Ordering::Relaxed)) };
-        let word = (bin.base.get() - slab.start.get()) / (bin.size.get() * BITS);
+    unsafe fn retire_current(&self, class: usize) {
+        // SAFETY: forwarded.
+        let Some(slab) = (unsafe { self.current(class) }) else {
+            return;
+        };
+        let bin = &self.bins[class];
+        let bits = &slab.bits[bin.checked_out_last(slab)];
         let back = bin.word.load(Ordering::Relaxed);
-        let bits = slab.bits[word].load(Ordering::Relaxed);
         bin.word.store(0, Ordering::Relaxed);
-        slab.bits[word].store(bits | back, Ordering::Relaxed);
+        bin.leave();
+        bits.store(bits.load(Ordering::Relaxed) | back, Ordering::Relaxed);
         self.count_checked_out((back.count_ones() as usize).wrapping_neg());
-        bin.slab.store(0, Ordering::Relaxed);
+        self.shelves[class].current.store(0, Ordering::Relaxed);
         // SAFETY: the slab was current, so it is on no shelf.
         unsafe { self.shelve(slab) }
     }

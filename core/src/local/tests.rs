@@ -15,7 +15,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::heap::Options;
 use crate::pool::Pool;
 use crate::pool::control::Control;
-use crate::slab::class::{CLASSES, SLAB_GRANULE, STEP, TABLE};
+use crate::slab::class::{CLASSES, MAX_OBJECTS, SLAB_GRANULE, STEP, TABLE};
 use crate::slab::descriptor::{Descriptor, State, WORDS};
 use crate::slab::remote::BITS;
 use crate::sync::Ordering;
@@ -209,8 +209,8 @@ impl Model {
             let start = slab.start.get();
             assert_eq!(start % SLAB_GRANULE, 0);
             assert_eq!(places.insert(start, start + count * size), None);
-            let bin = &local.bins[class];
-            let current = bin.slab.load(Ordering::Relaxed) == slab.address();
+            let current = local.shelves[class].current.load(Ordering::Relaxed);
+            let current = current == slab.address();
             let (mut free, mut used) = (0, 0);
             for number in 0..WORDS * BITS {
                 let own = slab.is_free(number);
@@ -244,7 +244,7 @@ impl Model {
                 "{state:?}"
             );
             match state {
-                State::Current | State::Empty => assert!(quota.cast_signed() < 0, "{quota}"),
+                State::Current | State::Empty => assert!(quota as usize > MAX_OBJECTS, "{quota}"),
                 State::Available => assert_eq!(quota as usize, used),
                 State::Full => {
                     assert!(quota > 0 && quota as usize + free == slab.quota_when_full() as usize);

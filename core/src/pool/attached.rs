@@ -18,7 +18,7 @@ use super::Pool;
 use super::control::{Control, Lack};
 use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
-use crate::slab::class::{STEP, TABLE, class_of};
+use crate::slab::class::{QUICK, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::tlsf::refusal::Refusal;
 
@@ -270,7 +270,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         local: &LocalHeap,
         layout: Layout,
     ) -> Option<NonNull<u8>> {
-        if !local.is_empty_heap() && class_of(layout).is_some() {
+        if !local.is_empty_heap() && layout.size() <= QUICK && class_of(layout).is_some() {
             // SAFETY: forwarded; the object was just allocated with this size.
             unsafe {
                 let object = self.allocate_in(local, layout)?;

@@ -131,7 +131,7 @@ impl Control {
             none: AtomicUsize::new(0),
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
-            slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 1 << 20)),
+            slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
             keeps: Cell::new((most / 256).clamp(4 * SLAB_GRANULE, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),

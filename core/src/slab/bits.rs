@@ -7,20 +7,10 @@ use super::descriptor::Descriptor;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 use {super::remote::BITS, crate::sync::Ordering};
 
-/// What is left of a slab's quota.
-pub(crate) enum Quota {
-    /// The slab need not be looked at yet.
-    Left,
-    /// Nothing.
-    UsedUp,
-    /// The slab is current.
-    Unlimited,
-}
-
 impl Descriptor {
-    /// Counts the quota down. Only the owner may.
+    /// Counts the quota down, and answers whether it is used up. Only the owner may.
     #[inline(always)]
-    pub(crate) fn count_down(&self) -> Quota {
+    pub(crate) fn count_down(&self) -> bool {
         #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
         {
             // SAFETY: the quota is a cell, which nobody else writes to.
@@ -28,25 +18,19 @@ impl Descriptor {
                 core::arch::asm!(
                     "dec word ptr [{slab} + {quota}]",
                     "jz {used_up}",
-                    "js {unlimited}",
                     slab = in(reg) &raw const *self,
                     quota = const core::mem::offset_of!(Descriptor, quota),
-                    used_up = label { return Quota::UsedUp },
-                    unlimited = label { return Quota::Unlimited },
+                    used_up = label { return true },
                     options(nostack),
                 );
             }
-            Quota::Left
+            false
         }
         #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
         {
             let quota = self.quota.get().wrapping_sub(1);
             self.quota.set(quota);
-            match quota.cast_signed() {
-                0 => Quota::UsedUp,
-                ..0 => Quota::Unlimited,
-                1.. => Quota::Left,
-            }
+            quota == 0
         }
     }
 

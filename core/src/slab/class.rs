@@ -25,16 +25,22 @@ pub(crate) const STEP_LOG2: usize = STEP.ilog2() as usize;
 /// Up to here, classes are one [`STEP`] apart.
 const LINEAR: usize = 128;
 
+/// The largest size whose class is looked up in a table.
+pub(crate) const QUICK: usize = if usize::BITS == 64 { 64 << 10 } else { 8 << 10 };
+
 /// The largest size that slabs serve.
-pub(crate) const LARGEST: usize = if usize::BITS == 64 { 64 << 10 } else { 8 << 10 };
+pub(crate) const LARGEST: usize = if usize::BITS == 64 { 1 << 20 } else { QUICK };
 
 /// The number of classes.
 pub(crate) const CLASSES: usize = LINEAR / STEP + 4 * (LARGEST.ilog2() - LINEAR.ilog2()) as usize;
 
 /// Objects of a slab whose objects are larger than a granule.
 const fn large_count(size: usize) -> usize {
-    let fitting = (512 << 10) / size;
-    if fitting > 32 { 32 } else { fitting }
+    match (512 << 10) / size {
+        0..8 => 8,
+        8..=32 => (512 << 10) / size,
+        _ => 32,
+    }
 }
 
 /// Fewer objects are not worth a slab.
@@ -170,9 +176,9 @@ pub(crate) static TABLE: [Class; CLASSES] = {
 
 const_assert!(size_of_class(CLASSES - 1) == LARGEST);
 
-/// For each number of steps that a request is rounded up to, its class.
-pub(crate) static CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
-    let mut classes = [0; LARGEST / STEP + 1];
+/// For each number of steps that a request up to [`QUICK`] is rounded up to, its class.
+pub(crate) static CLASS_OF_STEPS: [u8; QUICK / STEP + 1] = {
+    let mut classes = [0; QUICK / STEP + 1];
     let (mut steps, mut class) = (0, 0);
     while steps < classes.len() {
         if steps * STEP > size_of_class(class) {
@@ -184,18 +190,32 @@ pub(crate) static CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
     classes
 };
 
+/// The smallest class that serves a size, if one does.
+#[inline]
+pub(crate) fn class_of_size(size: usize) -> Option<usize> {
+    if size <= QUICK {
+        return Some(CLASS_OF_STEPS[size.div_ceil(STEP)] as usize);
+    }
+    if size > LARGEST {
+        return None;
+    }
+    // The sizes above a power of two up to the next: a quarter of them to a class.
+    let log2 = (size - 1).ilog2() as usize;
+    let quarter = (size - 1) >> (log2 - 2) & 3;
+    Some(LINEAR / STEP + 4 * (log2 - LINEAR.ilog2() as usize) + quarter)
+}
+
 /// The class that serves a layout, if one does.
 #[inline]
 pub(crate) fn class_of(layout: Layout) -> Option<usize> {
     let (size, align) = (layout.size(), layout.align());
+    if align <= STEP {
+        return class_of_size(size);
+    }
     if size > LARGEST || align > SLAB_GRANULE {
         return None;
     }
-    if align <= STEP {
-        return Some(CLASS_OF_STEPS[size.div_ceil(STEP)] as usize);
-    }
-    let rounded = size.max(1).next_multiple_of(align);
-    let first = *CLASS_OF_STEPS.get(rounded / STEP)? as usize;
+    let first = class_of_size(size.max(1).next_multiple_of(align))?;
     // Of four classes that follow one another, one is a power of two.
     (first..CLASSES)
         .take(4)
@@ -211,7 +231,7 @@ mod tests {
         for size in 0..=LARGEST {
             let class = class_of(Layout::from_size_align(size, 1).unwrap()).unwrap();
             assert!(TABLE[class].size >= size);
-            assert!(class == 0 || TABLE[class - 1].size < size);
+            assert!(size == 0 || class == 0 || TABLE[class - 1].size < size);
         }
         assert_eq!(
             class_of(Layout::from_size_align(LARGEST + 1, 1).unwrap()),
@@ -233,7 +253,13 @@ mod tests {
     #[test]
     fn division_agrees_with_the_processors() {
         for class in TABLE {
-            for offset in 0..class.granules_of(class.count) * SLAB_GRANULE {
+            let end = class.granules_of(class.count) * SLAB_GRANULE;
+            let all = 0..if class.size <= QUICK { end } else { 0 };
+            let near_starts = (0..class.count).flat_map(|number| {
+                let start = number * class.size;
+                start.saturating_sub(64)..start + 64
+            });
+            for offset in all.chain(near_starts).chain(end - 64..end) {
                 let (number, starts) = divide(offset, class.inverse);
                 assert_eq!(starts, offset % class.size == 0, "{class:?} {offset}");
                 assert_eq!(number, offset / class.size, "{class:?} {offset}");

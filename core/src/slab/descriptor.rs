@@ -1,18 +1,18 @@
 //! What is known about one slab, and which of its objects are free.
 //!
 //! ```text
-//!  line 0, 1   owner, start, inverse, quota, count, class, state; local bits; links
+//!  line 0, 1   owner, start, inverse, quota, count, class, state; summary; local bits; links
 //!  line 2      remote bits
 //! ```
 //!
-//! A free by the owner needs line 0 alone, unless the slab has more than 256 objects. Line 2 is
-//! written by everybody, the others by the owner, but for the last two words of line 1.
+//! A free by the owner needs line 0 alone, unless the slab has more than 192 objects. Line 2 is
+//! written by everybody, the others by the owner, but for the summary, which changes once for up to
+//! 64 remote frees, and the link of the remote queue.
 
 use core::cell::Cell;
 
 use static_assertions::{const_assert, const_assert_eq};
 
-use super::bits::Quota;
 use super::class::{Class, MAX_OBJECTS, TABLE, divide};
 use super::remote::{BITS, RemoteFrees};
 use crate::sync::{AtomicUsize, Ordering};
@@ -20,10 +20,9 @@ use crate::sync::{AtomicUsize, Ordering};
 /// Words of a bitmap.
 pub(crate) const WORDS: usize = MAX_OBJECTS / BITS;
 
-/// A quota that is not used up before objects are checked out of the slab again: there are fewer. As
-/// a signed number it is negative, and stays so.
+/// A quota that is not used up before objects are checked out of the slab again: there are fewer.
 pub(crate) const UNLIMITED: u16 = u16::MAX;
-const_assert!(MAX_OBJECTS < i16::MAX as usize);
+const_assert!(MAX_OBJECTS < UNLIMITED as usize);
 
 /// What the owner does with a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +59,8 @@ pub(crate) struct Descriptor {
     pub(crate) state: Cell<State>,
     /// The descriptor's place in its chunk.
     pub(crate) place: Cell<u8>,
+    /// Which remote words other threads have set bits in.
+    pub(crate) remote_summary: AtomicUsize,
     /// A set bit is a free object. The bits beyond `count` are set, too, so that none of them passes
     /// for an object in use.
     pub(crate) bits: [AtomicUsize; WORDS],
@@ -68,7 +69,6 @@ pub(crate) struct Descriptor {
     pub(crate) previous: Cell<usize>,
     /// The link of the owner's remote queue.
     pub(crate) remote_next: AtomicUsize,
-    pub(crate) remote_summary: AtomicUsize,
     pub(crate) remote: Line,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Line(pub(crate) [AtomicUsize; WORDS]);
 const_assert_eq!(size_of::<Descriptor>(), 192);
 const_assert_eq!(core::mem::offset_of!(Descriptor, owner), 0);
 #[cfg(target_pointer_width = "64")]
-const_assert_eq!(core::mem::offset_of!(Descriptor, bits), 32);
+const_assert_eq!(core::mem::offset_of!(Descriptor, bits), 40);
 const_assert_eq!(core::mem::offset_of!(Descriptor, remote), 128);
 
 impl Descriptor {
@@ -193,7 +193,7 @@ impl Descriptor {
     pub(crate) fn set_free(&self, number: usize) -> bool {
         // SAFETY: the number is an object's, and the caller is the owner.
         unsafe { self.set_bit(number) };
-        matches!(self.count_down(), Quota::UsedUp)
+        self.count_down()
     }
 
     /// The bits of a word that stand for objects.
@@ -202,11 +202,23 @@ impl Descriptor {
         valid(self.count.get() as usize, word)
     }
 
+    /// Words whose bits stand for objects.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> usize {
+        (self.count.get() as usize).div_ceil(BITS)
+    }
+
+    /// Where a word of the bitmap is.
+    #[inline(always)]
+    pub(crate) fn address_of_bits(&self, word: usize) -> usize {
+        (&raw const self.bits).addr() + word * size_of::<AtomicUsize>()
+    }
+
     /// Takes all free objects of one word: the first from `word` on, and then round, that has any.
     /// Only the owner may.
     #[inline(always)]
     pub(crate) fn check_out(&self, word: usize) -> Option<(usize, usize)> {
-        let words = (self.count.get() as usize).div_ceil(BITS);
+        let words = self.words();
         let mut word = if word < words { word } else { 0 };
         for _ in 0..words {
             let bits = self.bits[word].load(Ordering::Relaxed);
@@ -234,7 +246,7 @@ impl Descriptor {
 
     /// How many objects are free, as far as the owner knows.
     pub(crate) fn free_objects(&self) -> usize {
-        (0..(self.count.get() as usize).div_ceil(BITS))
+        (0..self.words())
             .map(|word| self.free_of(word).count_ones() as usize)
             .sum()
     }
