@@ -6,6 +6,7 @@
 //! | `ALLOT_DIR` | a directory: the pool in an unlinked temporary file there | `--dir` |
 //! | `ALLOT_FILE` | a file: the pool in it | `--file` |
 //! | `ALLOT_SIZE` | the most that the pool may hold, such as `64M`; at least 1 MiB | `--size` |
+//! | `ALLOT_HUGE_PAGES` | `0`: do not ask for huge pages for an anonymous pool | |
 //! | `ALLOT_STATS` | `0`, `1` or `table`, `json`: a report on standard error at exit | `--stats`, `--json` |
 //! | `ALLOT_STATS_FILE` | a file: one line of JSON is appended at exit | |
 //!
@@ -52,6 +53,7 @@ pub struct Config {
     file: bool,
     path: PathBuffer,
     size: Option<usize>,
+    no_huge_pages: bool,
     stats: StatsFormat,
     stats_file: PathBuffer,
 }
@@ -115,6 +117,7 @@ impl Config {
             file: false,
             path: PathBuffer::new(),
             size: None,
+            no_huge_pages: false,
             stats: StatsFormat::Off,
             stats_file: PathBuffer::new(),
         }
@@ -202,6 +205,11 @@ impl Config {
                     Err(error) => return refuse(NAME, Reason::Size(error)),
                 }
             }
+            b"HUGE_PAGES" => match value {
+                b"0" => self.no_huge_pages = true,
+                b"1" => self.no_huge_pages = false,
+                _ => return refuse("ALLOT_HUGE_PAGES", Reason::OneOf("0 or 1")),
+            },
             b"STATS" => {
                 self.stats = match value {
                     b"0" => StatsFormat::Off,
@@ -249,6 +257,12 @@ impl Config {
     #[must_use]
     pub fn size(&self) -> Option<usize> {
         self.size
+    }
+
+    /// Whether an anonymous pool is to ask for huge pages. It is, if nothing was said.
+    #[must_use]
+    pub fn prefers_huge_pages(&self) -> bool {
+        !self.no_huge_pages
     }
 
     /// The report on standard error.
@@ -326,6 +340,7 @@ mod tests {
         assert_eq!(config.size(), None);
         assert_eq!(config.stats(), StatsFormat::Off);
         assert!(config.stats_file().is_none());
+        assert!(config.prefers_huge_pages());
     }
 
     #[test]
@@ -342,6 +357,8 @@ mod tests {
         assert_eq!(config.size(), Some(64 << 20));
         assert_eq!(config.stats(), StatsFormat::Json);
         assert_eq!(config.stats_file().unwrap().as_bytes(), b"/tmp/x");
+        assert!(!read(&["ALLOT_HUGE_PAGES=0"]).unwrap().prefers_huge_pages());
+        assert!(read(&["ALLOT_HUGE_PAGES=1"]).unwrap().prefers_huge_pages());
         let config = read(&["ALLOT_FILE=heap", "ALLOT_ANONYMOUS=0", "ALLOT_STATS=1"]).unwrap();
         assert_eq!(config.backing(), BackingKind::File);
         assert_eq!(config.stats(), StatsFormat::Table);
@@ -365,6 +382,10 @@ mod tests {
             (
                 &["ALLOT_STATS=yes"],
                 "ALLOT_STATS=yes: not understood (give 0, 1, table or json)",
+            ),
+            (
+                &["ALLOT_HUGE_PAGES=always"],
+                "ALLOT_HUGE_PAGES=always: not understood (give 0 or 1)",
             ),
             (
                 &["ALLOT_ANONYMOUS=yes"],

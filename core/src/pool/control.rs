@@ -165,7 +165,7 @@ impl Control {
 
     /// Objects of a slab of a class, at most; 0 if the class is not served.
     pub(crate) fn count_of(&self, class: usize) -> usize {
-        TABLE[class].count_within(self.slab_limit.get())
+        TABLE[class].most_within(self.slab_limit.get())
     }
 
     /// The newest map.

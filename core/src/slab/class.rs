@@ -49,6 +49,10 @@ const LEAST: usize = 12;
 /// The same for objects that are larger than a granule.
 const LEAST_LARGE: usize = 4;
 
+/// Objects of a local heap's first slab of a class beyond [`QUICK`]. Most programs need only one or
+/// two of these at a time, and the others would be resident with it where pages are huge.
+const FIRST_BEYOND_QUICK: usize = 2;
+
 /// What one class is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Class {
@@ -75,24 +79,35 @@ impl Class {
         }
     }
 
-    /// Objects of a slab that is to have at most `limit` bytes. 0 if too few would fit to be worth a
-    /// slab.
+    /// Objects of a slab that is to have at most `limit` bytes.
     pub(crate) const fn count_within(self, limit: usize) -> usize {
         if self.count * self.size <= limit {
             return self.count;
         }
         if self.size > SLAB_GRANULE {
-            let count = limit / self.size;
-            return if count < LEAST_LARGE { 0 } else { count };
+            return limit / self.size;
         }
         let granules = limit / SLAB_GRANULE;
-        let count = (granules * SLAB_GRANULE).saturating_sub(size_of::<usize>()) / self.size;
-        if count < LEAST { 0 } else { count }
+        (granules * SLAB_GRANULE).saturating_sub(size_of::<usize>()) / self.size
+    }
+
+    /// Objects of the largest slabs, if they are to have at most `limit` bytes. 0 if too few would fit
+    /// to be worth a slab.
+    pub(crate) const fn most_within(self, limit: usize) -> usize {
+        let count = self.count_within(limit);
+        let least = if self.size > SLAB_GRANULE {
+            LEAST_LARGE
+        } else {
+            LEAST
+        };
+        if count < least { 0 } else { count }
     }
 
     /// Bytes for the first slab of a local heap. The next ones may be twice as large each.
     pub(crate) const fn first_limit(self) -> usize {
-        if self.size > SLAB_GRANULE {
+        if self.size > QUICK {
+            FIRST_BEYOND_QUICK * self.size
+        } else if self.size > SLAB_GRANULE {
             LEAST_LARGE * self.size
         } else {
             ((LEAST + 1) * self.size).next_multiple_of(SLAB_GRANULE)

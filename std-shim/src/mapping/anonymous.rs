@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicUsize;
 
 use super::limits::{candidates, page_size};
 use super::{ALIGNMENT, Backing, MapError, Mapping};
-use crate::os_error::OsError;
+use crate::os_error::{KeepErrno, OsError};
 
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
 
@@ -70,6 +70,19 @@ pub(super) fn commit(address: usize, len: usize) -> Result<(), OsError> {
     // SAFETY: the part belongs to a mapping of ours and is not in use yet.
     let done = unsafe { libc::mprotect(with_exposed_provenance_mut(address), len, access) } == 0;
     if done { Ok(()) } else { Err(OsError::last()) }
+}
+
+/// Asks for huge pages.
+pub(super) fn prefer_huge_pages(address: usize, len: usize) -> bool {
+    let _errno = KeepErrno::new();
+    // SAFETY: the part belongs to a mapping of ours; the advice changes nothing of its content.
+    unsafe {
+        libc::madvise(
+            with_exposed_provenance_mut(address),
+            len,
+            libc::MADV_HUGEPAGE,
+        ) == 0
+    }
 }
 
 /// Gives pages back; they read as zero afterwards.

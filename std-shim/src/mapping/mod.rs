@@ -29,6 +29,11 @@ use crate::path_buffer::PathBuffer;
 /// The start of every mapping made here is a multiple of this: the size of a huge page.
 pub const ALIGNMENT: usize = 2 << 20;
 
+/// So much at the start of a mapping stays in small pages when huge ones are asked for. Some pages
+/// that are used in part become huge ones that are resident whole: some MiB, which is little for a
+/// program with more data than this.
+const WITHOUT_HUGE_PAGES: usize = 16 * ALIGNMENT;
+
 /// Why there is no mapping: the step that failed and the system's reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapError {
@@ -220,6 +225,20 @@ impl Mapping {
             Backing::Region => false,
         };
         if released { len } else { 0 }
+    }
+
+    /// Asks the kernel for transparent huge pages (`madvise(2)`, `MADV_HUGEPAGE`) in anonymous memory
+    /// beyond the first 32 MiB: fewer page faults and fewer misses of the processor's translation
+    /// cache, for some MiB of memory more. Answers whether the kernel took the advice; it follows it
+    /// as it can.
+    #[must_use]
+    pub fn prefer_huge_pages(&self) -> bool {
+        matches!(self.backing, Backing::Anonymous)
+            && self.capacity > WITHOUT_HUGE_PAGES
+            && anonymous::prefer_huge_pages(
+                self.start + WITHOUT_HUGE_PAGES,
+                self.capacity - WITHOUT_HUGE_PAGES,
+            )
     }
 
     /// Keeps the children of a `fork(2)` from getting the range (`madvise(2)`, `MADV_DONTFORK`), or

@@ -50,6 +50,26 @@ fn anonymous_memory_is_generous_zero_and_aligned() {
 }
 
 #[test]
+fn huge_pages_are_asked_for_beyond_the_first_memory() {
+    let has_them = fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap();
+    let mapping = Mapping::anonymous(Some(64 << 20)).unwrap();
+    assert_eq!(mapping.prefer_huge_pages(), has_them);
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let flags_at = |offset: usize| {
+        let start = format!("{:x}-", mapping.start().addr().get() + offset);
+        let entry = maps.split_once(&start)?.1;
+        let flags = entry.lines().find(|line| line.starts_with("VmFlags:"))?;
+        Some(flags.split_whitespace().any(|flag| flag == "hg"))
+    };
+    if has_them {
+        assert_eq!(flags_at(0), Some(false));
+        assert_eq!(flags_at(32 << 20), Some(true));
+    }
+    let small = Mapping::anonymous(Some(32 << 20)).unwrap();
+    assert!(!small.prefer_huge_pages());
+}
+
+#[test]
 fn an_explicit_size_is_kept_or_refused() {
     let mapping = Mapping::anonymous(Some((1 << 20) + 1)).unwrap();
     assert!(mapping.capacity() > 1 << 20 && mapping.capacity() < (1 << 20) + (64 << 10));

@@ -175,6 +175,12 @@ fn make() {
         _ => Mapping::anonymous(size),
     };
     match mapping
+        .inspect(|mapping| {
+            if config.prefers_huge_pages() {
+                // Without them it is slower, and that is all.
+                let _ = mapping.prefer_huge_pages();
+            }
+        })
         .map_err(crate::arena::ArenaError::Map)
         .and_then(Arena::new)
     {
