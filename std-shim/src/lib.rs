@@ -1,7 +1,8 @@
 //! What Allotment needs from the operating system: memory to put a pool in, a lock that threads
 //! can sleep on, and the configuration and the report of a run.
 //!
-//! Nothing here allocates, except where a type says so: these modules run below `malloc`.
+//! Nothing here allocates, except where a type says so: these modules run below `malloc`. Those of
+//! persistent memory, the last four, do not, and do allocate.
 //!
 //! ```text
 //! config    what the environment asks for          report    what a run did, as table or JSON
@@ -13,6 +14,10 @@
 //! arena     a mapping, the pool in it, growth, and each thread's local heap in it
 //!   message   lines on standard error
 //! global    a Rust program's global allocator
+//! map       files and Device DAX mapped as persistent memory
+//! persist   flushing, draining and copying to persistent memory
+//! reservation  addresses without memory, into which sources are mapped
+//! source    what persistent mappings are made of: a file, a Device DAX, anonymous memory
 //! ```
 #![cfg(target_os = "linux")]
 
@@ -20,12 +25,16 @@ pub mod arena;
 pub mod config;
 mod global;
 pub mod lock;
+pub mod map;
 pub mod mapping;
 pub mod message;
 pub mod os_error;
 pub mod path_buffer;
+pub mod persist;
 pub mod report;
+pub mod reservation;
 pub mod size;
+pub mod source;
 pub mod text_buffer;
 pub mod thread;
 

@@ -2,8 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+
+use crate::libraries;
 
 /// Fills a new directory beside `directory` by `fill`, then puts it in the place of `directory`.
 /// When anything fails, `directory` is as it was.
@@ -52,7 +54,9 @@ fn is_ours_to_replace(directory: &Path) -> io::Result<bool> {
         let ours = if entry.file_type()?.is_dir() {
             is_ours_to_replace(&entry.path())?
         } else {
-            entry.file_name().to_string_lossy().contains("allot")
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.contains("allot") || libraries::is_part(&name)
         };
         if !ours {
             return Ok(false);
@@ -63,17 +67,22 @@ fn is_ours_to_replace(directory: &Path) -> io::Result<bool> {
 
 /// Copies an executable or a shared library.
 pub(crate) fn executable(from: &Path, to: &Path) -> Result<(), String> {
-    prepare(to)?;
+    make_parent(to)?;
     fs::copy(from, to).map_err(at(from))?;
     fs::set_permissions(to, Permissions::from_mode(0o755)).map_err(at(to))
 }
 
-/// Copies every header of a directory.
+/// Copies every header of a directory and of those in it.
 pub(crate) fn headers(from: &Path, to: &Path) -> Result<(), String> {
     fs::create_dir_all(to).map_err(at(to))?;
     for entry in fs::read_dir(from).map_err(at(from))? {
         let path = entry.map_err(at(from))?.path();
-        if let (Some(name), true) = (path.file_name(), path.extension().is_some_and(|e| e == "h")) {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if path.is_dir() {
+            headers(&path, &to.join(name))?;
+        } else if path.extension().is_some_and(|e| e == "h") {
             text(
                 &fs::read_to_string(&path).map_err(at(&path))?,
                 &to.join(name),
@@ -85,12 +94,19 @@ pub(crate) fn headers(from: &Path, to: &Path) -> Result<(), String> {
 
 /// Writes a text file.
 pub(crate) fn text(contents: &str, to: &Path) -> Result<(), String> {
-    prepare(to)?;
+    make_parent(to)?;
     fs::write(to, contents).map_err(at(to))?;
     fs::set_permissions(to, Permissions::from_mode(0o644)).map_err(at(to))
 }
 
-fn prepare(file: &Path) -> Result<(), String> {
+/// Makes a symbolic link to a file beside it.
+pub(crate) fn symbolic_link(target: &str, link: &Path) -> Result<(), String> {
+    make_parent(link)?;
+    symlink(target, link).map_err(at(link))
+}
+
+/// Makes the directory that a file is to be in.
+pub(crate) fn make_parent(file: &Path) -> Result<(), String> {
     file.parent().map_or(Ok(()), |parent| {
         fs::create_dir_all(parent).map_err(at(parent))
     })
@@ -115,6 +131,8 @@ mod tests {
         let directory = parent.path().join("deep/dist");
         replace(&directory, fill).unwrap();
         text("stale", &directory.join("lib/liballotment_old.so")).unwrap();
+        text("stale", &directory.join("lib/libpmem.so.1")).unwrap();
+        symbolic_link("libpmem.so.1", &directory.join("lib/libpmem.so")).unwrap();
         replace(&directory, fill).unwrap();
         assert_eq!(
             fs::read_to_string(directory.join("bin/allot")).unwrap(),

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod layout;
+mod libraries;
 mod pkg_config;
 
 use clap::{Parser, Subcommand};
@@ -56,14 +57,12 @@ fn main() -> ExitCode {
 }
 
 fn dist(workspace: &Path, output: &Path) -> Result<(), String> {
-    let artifacts = artifacts::build(workspace)?;
+    let command = artifacts::build(workspace, &artifacts::COMMAND)?;
+    let preload_library = artifacts::build(workspace, &artifacts::PRELOAD_LIBRARY)?;
     let version = env!("CARGO_PKG_VERSION");
     layout::replace(output, |prefix| {
-        layout::executable(&artifacts.command, &prefix.join("bin/allot"))?;
-        layout::executable(
-            &artifacts.library,
-            &prefix.join("lib/liballotment_malloc.so"),
-        )?;
+        layout::executable(&command, &prefix.join("bin/allot"))?;
+        layout::executable(&preload_library, &prefix.join("lib/liballotment_malloc.so"))?;
         layout::headers(
             &workspace.join("std-shim/abi/include"),
             &prefix.join("include"),
@@ -71,7 +70,10 @@ fn dist(workspace: &Path, output: &Path) -> Result<(), String> {
         layout::text(
             &pkg_config::malloc(version),
             &prefix.join("lib/pkgconfig/allotment-malloc.pc"),
-        )
+        )?;
+        libraries::LIBRARIES
+            .iter()
+            .try_for_each(|library| library.install(workspace, prefix))
     })
 }
 

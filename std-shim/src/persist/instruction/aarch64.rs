@@ -1,0 +1,80 @@
+//! 64-bit Arm.
+
+use core::arch::asm;
+
+use super::{FlushInstruction, LINE, for_each_line};
+
+/// Whether stores can go past the caches.
+pub(crate) const CAN_STREAM: bool = false;
+
+/// There is but one.
+pub(crate) fn detect(_clwb: bool, _clflush_opt: bool) -> FlushInstruction {
+    FlushInstruction::DcCvac
+}
+
+/// Cleans the lines of a range to the point of coherency.
+///
+/// # Safety
+/// The range is mapped.
+pub(crate) unsafe fn flush(_instruction: FlushInstruction, address: *const u8, len: usize) {
+    let types: u64;
+    // SAFETY: reads a register; Linux lets every program read it.
+    unsafe {
+        asm!("mrs {}, ctr_el0", out(reg) types, options(nomem, nostack, preserves_flags));
+    }
+    // The smallest data cache line, as the binary logarithm of its words.
+    let line = 4 << ((types >> 16) & 0xf);
+    // SAFETY: the caller's promise; the instruction changes no memory.
+    for_each_line(address, len, line, |line| unsafe {
+        asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags));
+    });
+}
+
+/// Waits for flushes.
+pub(crate) fn fence() {
+    // SAFETY: only waits.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
+/// A line's bytes in registers.
+pub(crate) type Whole = [u64; LINE / 8];
+
+/// Loads a line's bytes from any address.
+///
+/// # Safety
+/// `src` is valid for reads of a line.
+#[inline(always)]
+pub(crate) unsafe fn load_line(src: *const u8) -> Whole {
+    // SAFETY: the caller's promise.
+    unsafe { src.cast::<Whole>().read_unaligned() }
+}
+
+/// Stores a whole line, in units of 8 bytes.
+///
+/// # Safety
+/// `dest` is writable for a line, and aligned as one.
+#[inline(always)]
+pub(crate) unsafe fn store_line(dest: *mut u8, line: Whole) {
+    let dest = dest.cast::<u64>();
+    for (at, word) in line.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { dest.add(at).write_volatile(word) };
+    }
+}
+
+/// Never called: see [`CAN_STREAM`].
+///
+/// # Safety
+/// As for [`store_line`].
+pub(crate) unsafe fn stream_line(dest: *mut u8, line: Whole) {
+    // SAFETY: the caller's promise.
+    unsafe { store_line(dest, line) };
+}
+
+/// Nothing: a word cannot be stored past the caches.
+///
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn stream_word(_dest: *mut u64, _word: u64) -> bool {
+    false
+}
