@@ -22,6 +22,9 @@ const LARGEST_STEP: usize = 256 << 20;
 /// What a request needs beyond its size and alignment, generously: header, rounding, list width.
 const SLACK: usize = 64 << 10;
 
+/// The words of a free block that the pool needs: header and two links in front, two at the end.
+const KEPT_WORDS: usize = 3;
+
 /// A pool and the mapping that it lies in. The pool takes more of the mapping when it has no room
 /// left, until all is committed.
 ///
@@ -252,6 +255,35 @@ impl Arena {
                 Some(moved)
             })
         }
+    }
+
+    /// Gives whole free pages back to the system, see [`Mapping::release`]: those of free blocks, and
+    /// of free objects in slabs of `local` and of idle local heaps. Answers the number of bytes.
+    /// `errno` is kept.
+    ///
+    /// Takes time proportional to the number of blocks and slabs, with the pool locked.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    pub unsafe fn purge(&self, local: &LocalHeap) -> usize {
+        let _errno = KeepErrno::new();
+        let kept = KEPT_WORDS * size_of::<usize>();
+        let mut released = 0;
+        // SAFETY: forwarded; objects that are free hold nothing that anybody needs.
+        unsafe {
+            self.pool.trim(local);
+            self.pool.for_each_free_run(local, |address, len| {
+                released += self.mapping().release(address, len);
+            });
+        }
+        self.pool.for_each_block(|block| {
+            if !block.used && block.size > 2 * kept {
+                let (address, len) = (block.address + kept, block.size - 2 * kept);
+                // SAFETY: the pool is locked and the block free; links and footer are left out.
+                released += unsafe { self.mapping().release(address, len) };
+            }
+        });
+        released
     }
 
     /// Grows the pool until `attempt` succeeds or it can grow no more.

@@ -14,6 +14,7 @@
 //! arena     a mapping, the pool in it, growth, and each thread's local heap in it
 //!   message   lines on standard error
 //! global    a Rust program's global allocator
+//! pools     arenas of which there may be many, a local heap of each thread's in each
 //! map       files and Device DAX mapped as persistent memory
 //! persist   flushing, draining and copying to persistent memory
 //! reservation  addresses without memory, into which sources are mapped
@@ -31,6 +32,7 @@ pub mod message;
 pub mod os_error;
 pub mod path_buffer;
 pub mod persist;
+pub mod pools;
 pub mod report;
 pub mod reservation;
 pub mod size;

@@ -32,7 +32,7 @@ use core::ptr::NonNull;
 pub use exit::{BindError, bind};
 pub use local_heap::LocalHeap;
 use local_heap::{EMPTY, ENDED, SUSPENDED, address_of};
-use storage::CURRENT;
+use storage::{CURRENT, TABLE};
 pub use suspension::{HandlerStack, Suspension, suspend};
 
 /// The local heap that the calling thread allocates from: its own, or a static one that is empty.
@@ -55,6 +55,17 @@ pub fn current() -> *mut LocalHeap {
 #[inline(always)]
 pub fn set_current(heap: *mut LocalHeap) {
     storage::write::<CURRENT>(heap);
+}
+
+/// The calling thread's word for its local heaps in pools of which there are many; null at first.
+#[inline(always)]
+pub(crate) fn table() -> *mut core::ffi::c_void {
+    storage::read::<TABLE>().cast()
+}
+
+/// Makes [`table`] answer this in the calling thread.
+pub(crate) fn set_table(table: *mut core::ffi::c_void) {
+    storage::write::<TABLE>(table.cast());
 }
 
 /// What [`current`] stands for.

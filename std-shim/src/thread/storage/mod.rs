@@ -26,7 +26,7 @@ use super::local_heap::LocalHeap;
 mod words;
 
 /// The number of words.
-const COUNT: usize = 5;
+const COUNT: usize = 6;
 
 /// The word that [`current`](super::current) reads. It begins as the address of
 /// [`EMPTY`](super::local_heap::EMPTY), the others as null.
@@ -36,6 +36,8 @@ pub(super) const SUSPENDED_HEAP: usize = 1;
 pub(super) const HANDLER_FRAME: usize = 2;
 pub(super) const ALTERNATE_START: usize = 3;
 pub(super) const ALTERNATE_SIZE: usize = 4;
+/// The word of [`table`](super::table).
+pub(super) const TABLE: usize = 5;
 
 /// The calling thread's word with this number.
 #[inline(always)]

@@ -2,12 +2,7 @@
 
 use core::ffi::c_int;
 
-use allotment::os_error::KeepErrno;
-
 use crate::{heap, runtime};
-
-/// The words of a free block that the pool needs: header and two links in front, two at the end.
-const KEPT_WORDS: usize = 3;
 
 /// `malloc_trim(3)`: gives the whole pages inside free blocks back to the system, and those of free
 /// objects, but for slabs of other threads. Answers 1 if there were any, else 0. The pool keeps its addresses, so there is no end to cut off, and `pad` has no
@@ -19,28 +14,8 @@ pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
     let Some(arena) = runtime::main_arena().filter(|arena| !arena.is_interrupted()) else {
         return 0;
     };
-    let _errno = KeepErrno::new();
-    let kept = KEPT_WORDS * size_of::<usize>();
-    let mut released = 0;
-    let local = heap::own();
-    // SAFETY: the thread is bound to the local heap, or it is the empty one; objects that are free
-    // hold nothing that anybody needs.
-    unsafe {
-        arena.pool().trim(local);
-        arena.pool().for_each_free_run(local, |address, len| {
-            released += arena.mapping().release(address, len);
-        });
-    }
-    arena.pool().for_each_block(|block| {
-        if !block.used && block.size > 2 * kept {
-            // SAFETY: the pool is locked and the block free; links and footer are left out.
-            released += unsafe {
-                arena
-                    .mapping()
-                    .release(block.address + kept, block.size - 2 * kept)
-            };
-        }
-    });
+    // SAFETY: the thread is bound to the local heap, or it is the empty one.
+    let released = unsafe { arena.purge(heap::own()) };
     c_int::from(released > 0)
 }
 

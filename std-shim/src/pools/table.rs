@@ -1,0 +1,261 @@
+//! A thread's local heaps, one for each pool that it uses.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
+
+use allotment_core::{LocalHeap, Pool};
+
+use super::registry::{self, Number};
+use crate::lock::FutexMutex;
+use crate::os_error::KeepErrno;
+use crate::thread;
+
+/// What a thread has in one pool.
+#[repr(C)]
+struct Entry {
+    /// The pool's id, 0 if the entry is not used.
+    id: Cell<usize>,
+    local: Cell<*const LocalHeap>,
+}
+
+/// The entries of a thread, at the pools' numbers. It lies in pages of its own, since a pool may be
+/// what serves the program's `malloc`.
+#[repr(C)]
+struct Table {
+    entries: Cell<usize>,
+    /// Set while an operation uses one of the local heaps.
+    busy: Cell<bool>,
+    /// The thread has given its local heaps back.
+    ended: bool,
+}
+
+/// The table of threads that are at their end.
+static ENDED: SharedTable = SharedTable(Table {
+    entries: Cell::new(0),
+    busy: Cell::new(false),
+    ended: true,
+});
+
+struct SharedTable(Table);
+
+// SAFETY: it has no entries, and is never written to.
+unsafe impl Sync for SharedTable {}
+
+/// Bytes of a thread's first table.
+const FIRST: usize = 4096;
+
+/// The calling thread uses its local heap in a pool until this is dropped.
+pub(super) struct Entered<'a> {
+    table: &'a Table,
+    local: &'a LocalHeap,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> Entered<'a> {
+    #[inline(always)]
+    pub(super) fn local(&self) -> &'a LocalHeap {
+        self.local
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.table.busy.set(false);
+    }
+}
+
+#[inline(always)]
+fn current<'a>() -> Option<&'a Table> {
+    // SAFETY: the word is null, or the address of a table that lives until this thread replaces it.
+    unsafe { thread::table().cast::<Table>().as_ref() }
+}
+
+impl Table {
+    /// The entry with a number below the number of entries.
+    #[inline(always)]
+    fn entry(&self, number: usize) -> &Entry {
+        let first = (&raw const *self).wrapping_add(1).cast::<Entry>();
+        // SAFETY: the entries follow the table, in the same pages, and this one is among them.
+        unsafe { &*first.add(number) }
+    }
+
+    /// The local heap in a pool, if there is one.
+    #[inline(always)]
+    fn local(&self, number: &Number) -> Option<&LocalHeap> {
+        if number.place() >= self.entries.get() {
+            return None;
+        }
+        let entry = self.entry(number.place());
+        if entry.id.get() != number.id() {
+            return None;
+        }
+        // SAFETY: the pool is alive, for its number is at hand, so its local heaps are.
+        Some(unsafe { &*entry.local.get() })
+    }
+}
+
+/// Marks the calling thread's table as busy, if it has a local heap in the pool and no operation was
+/// interrupted.
+#[inline(always)]
+pub(super) fn enter<'a>(number: &Number) -> Option<Entered<'a>> {
+    let table = current()?;
+    let local = table.local(number)?;
+    if table.busy.get() {
+        return None;
+    }
+    table.busy.set(true);
+    compiler_fence(Ordering::SeqCst);
+    Some(Entered {
+        table,
+        local,
+        not_send: PhantomData,
+    })
+}
+
+/// Gets the calling thread a local heap in a pool. Answers whether it has one now that it may use.
+#[cold]
+#[inline(never)]
+pub(super) fn attach(number: &Number, pool: &Pool<'static, FutexMutex>) -> bool {
+    let _errno = KeepErrno::new();
+    if current().is_some_and(|table| table.ended || table.busy.get()) {
+        return false;
+    }
+    let Some(table) = with_room_for(number.place()) else {
+        return false;
+    };
+    if table.local(number).is_some() {
+        return true;
+    }
+    // A signal handler must not get one at the same time.
+    table.busy.set(true);
+    compiler_fence(Ordering::SeqCst);
+    let local = pool.attach();
+    if let Some(local) = local {
+        let entry = table.entry(number.place());
+        entry.local.set(local.as_ptr());
+        entry.id.set(number.id());
+    }
+    compiler_fence(Ordering::SeqCst);
+    table.busy.set(false);
+    local.is_some()
+}
+
+/// The calling thread's table, with an entry at `place`.
+fn with_room_for<'a>(place: usize) -> Option<&'a Table> {
+    let old = current();
+    if let Some(table) = old
+        && place < table.entries.get()
+    {
+        return Some(table);
+    }
+    let wanted = size_of::<Table>() + (place + 1) * size_of::<Entry>();
+    let bytes = wanted.max(FIRST).next_power_of_two();
+    let (protection, flags) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs nobody.
+    let pages = unsafe { libc::mmap(null_mut(), bytes, protection, flags, -1, 0) };
+    if pages == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the pages are new, zero, and large enough.
+    let table = unsafe { &*pages.cast::<Table>() };
+    table
+        .entries
+        .set((bytes - size_of::<Table>()) / size_of::<Entry>());
+    if let Some(old) = old {
+        for number in 0..old.entries.get() {
+            let (from, to) = (old.entry(number), table.entry(number));
+            to.local.set(from.local.get());
+            to.id.set(from.id.get());
+        }
+    }
+    if !hook(pages) {
+        unmap(table);
+        return None;
+    }
+    thread::set_table(pages);
+    if let Some(old) = old {
+        unmap(old);
+    }
+    Some(table)
+}
+
+fn unmap(table: &Table) {
+    let bytes = size_of::<Table>() + table.entries.get() * size_of::<Entry>();
+    let pages = (&raw const *table).cast_mut().cast();
+    // SAFETY: these are a table's pages, which nobody uses any more.
+    unsafe { libc::munmap(pages, bytes) };
+}
+
+/// One more than the key of `pthread_key_create(3)`, 0 before there is one.
+static KEY: AtomicUsize = AtomicUsize::new(0);
+
+/// Arranges for [`end`] to be called with the calling thread's table.
+fn hook(table: *mut c_void) -> bool {
+    let mut known = KEY.load(Ordering::Relaxed);
+    if known == 0 {
+        let mut key = 0;
+        // SAFETY: the destructor stays in memory as long as threads may end.
+        if unsafe { libc::pthread_key_create(&raw mut key, Some(end)) } != 0 {
+            return false;
+        }
+        known = key as usize + 1;
+        if let Err(first) = KEY.compare_exchange(0, known, Ordering::Relaxed, Ordering::Relaxed) {
+            // SAFETY: nobody else has seen this key.
+            unsafe { libc::pthread_key_delete(key) };
+            known = first;
+        }
+    }
+    // SAFETY: the key is never deleted.
+    unsafe { libc::pthread_setspecific((known - 1) as libc::pthread_key_t, table) == 0 }
+}
+
+/// The end of a thread: gives its local heaps back.
+extern "C" fn end(table: *mut c_void) {
+    let _errno = KeepErrno::new();
+    thread::set_table((&raw const ENDED.0).cast_mut().cast());
+    // SAFETY: the key's value is this thread's table.
+    let Some(table) = (unsafe { table.cast::<Table>().as_ref() }) else {
+        return;
+    };
+    for place in 0..table.entries.get() {
+        let entry = table.entry(place);
+        if entry.id.get() == 0 {
+            continue;
+        }
+        registry::with_pool(place, entry.id.get(), |pool| {
+            if let Some(local) = NonNull::new(entry.local.get().cast_mut()) {
+                // SAFETY: it came from this pool, and the thread does not use it any more.
+                unsafe { pool.detach(local) };
+            }
+        });
+    }
+    unmap(table);
+}
+
+/// Forgets the calling thread's local heap in a pool that ends.
+pub(super) fn leave(number: &Number) {
+    if let Some(table) = current()
+        && table.local(number).is_some()
+    {
+        table.entry(number.place()).id.set(0);
+    }
+}
+
+/// The calling thread's local heap in a pool or the empty one, and whether it was interrupted while
+/// it used any, in the child of a fork.
+pub(super) fn after_fork<'a>(number: &Number) -> (&'a LocalHeap, bool) {
+    let table: Option<&Table> = current();
+    let local = table.and_then(|table| table.local(number));
+    (
+        local.unwrap_or(LocalHeap::EMPTY),
+        table.is_some_and(|table| table.busy.get()),
+    )
+}
