@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use allotment_core::{LocalHeap, Pool};
@@ -147,14 +147,17 @@ fn one_thread_keeps_its_blocks_apart() {
 fn threads_free_what_others_allocated() {
     let mut region = region(64 * MIB);
     let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    // A local heap stays where it is, so none is to be made in the middle of the region.
+    let all_bound = Barrier::new(4);
     thread::scope(|scope| {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..4).map(|_| mpsc::channel::<Filled>()).unzip();
         for (thread, receiver) in receivers.into_iter().enumerate() {
             let senders = senders.clone();
-            let pool = &pool;
+            let (pool, all_bound) = (&pool, &all_bound);
             scope.spawn(move || {
                 let bound = Bound::new(pool);
+                all_bound.wait();
                 let mut random = Random(0x9E37_79B9 + thread as u64);
                 let mut live = VecDeque::new();
                 for step in 0..50_000 {

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn hexadecimal_with_and_without_prefix() {
         for (text, number) in [
-            ("10000000000", 0x100_0000_0000),
+            ("10000000", 0x1000_0000),
             ("0x1F", 0x1f),
             ("  +0X1g", 1),
             ("0", 0),
