@@ -221,7 +221,7 @@ fn short_lived_threads_leave_nothing_behind() {
 fn sixty_four_threads_with_eight_classes_each_share_fourteen_mebibytes() {
     let mut region = region(14 * MIB);
     let pool: Pool = Pool::create_in_region(&mut region).unwrap();
-    let start = std::sync::Barrier::new(64);
+    let start = Barrier::new(64);
     thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {

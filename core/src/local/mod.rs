@@ -41,7 +41,7 @@ use crate::slab::class::{
     class_of_size, divide,
 };
 use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
-use crate::slab::remote::{BITS, Posted, RemoteQueue};
+use crate::slab::remote::{BITS, Marked, Posted, RemoteQueue};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Where the next objects of one class come from.
@@ -364,6 +364,7 @@ impl LocalHeap {
     ///
     /// # Safety
     /// As for [`Pool::free_in`](crate::Pool::free_in).
+    #[inline(always)]
     #[must_use]
     pub unsafe fn give_to_owner(&self, object: *mut u8) -> bool {
         let Some(slab) = self.slab_at(object.addr()) else {
@@ -377,17 +378,24 @@ impl LocalHeap {
 
     /// Posts an object, which is in use, to its slab's owner, who is not the caller. Answers `false`
     /// if another thread has freed it already.
+    #[inline(always)]
     pub(crate) fn post(slab: &Descriptor, number: usize) -> bool {
-        match slab.remote_frees().post(number) {
-            Posted::Done => true,
-            Posted::Announce => {
-                let owner = slab.owner.load(Ordering::Relaxed);
-                // SAFETY: a slab's owner is a local heap, which lives as long as the pool.
-                let owner = unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(owner) };
-                owner.queue().push(slab.address(), &slab.remote_next);
-                true
-            }
-            Posted::AlreadyFree => false,
+        match slab.remote_frees().mark(number) {
+            Marked::Already => return false,
+            Marked::First => LocalHeap::announce(slab, number / BITS),
+            Marked::Set => {}
+        }
+        true
+    }
+
+    /// Tells the owner that others have freed objects of a word.
+    #[inline(never)]
+    fn announce(slab: &Descriptor, word: usize) {
+        if slab.remote_frees().note(word) == Posted::Announce {
+            let owner = slab.owner.load(Ordering::Relaxed);
+            // SAFETY: a slab's owner is a local heap, which lives as long as the pool.
+            let owner = unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(owner) };
+            owner.queue().push(slab.address(), &slab.remote_next);
         }
     }
 

@@ -178,7 +178,9 @@ impl Descriptor {
     /// Whether the object with this number is free, as far as the owner's bits tell.
     #[inline(always)]
     pub(crate) fn is_free(&self, number: usize) -> bool {
-        self.bits[number / BITS].load(Ordering::Relaxed) >> (number % BITS) & 1 == 1
+        // Without a panic, whose way out would cost each free by another thread some instructions.
+        let word = self.bits.get(number / BITS);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1)
     }
 
     /// Whether another thread freed the object with this number, and the owner has not seen it yet.

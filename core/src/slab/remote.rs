@@ -1,7 +1,7 @@
 //! Frees by other threads than the slab's owner, without a lock.
 //!
 //! ```text
-//! sender: post(index)                            owner: for each slab of queue.take()
+//! sender: mark(index), note                       owner: for each slab of queue.take()
 //!     set the object's bit in its word   1.          take the summary                  3.
 //!     word was 0: set its bit in the summary  2.     take each word that it names
 //!     summary was 0: push the slab               join these bits with its own
@@ -32,7 +32,19 @@ pub(crate) enum Posted {
     /// The slab is to be pushed on its owner's queue.
     Announce,
     /// The object was freed already.
+    #[cfg(all(test, loom))]
     AlreadyFree,
+}
+
+/// What became of an object's bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// It was set.
+    Set,
+    /// It was set as the first of its word, which has to be [noted](RemoteFrees::note).
+    First,
+    /// It was set already: the object was freed before.
+    Already,
 }
 
 /// The objects of one slab that others have freed.
@@ -44,23 +56,38 @@ pub(crate) struct RemoteFrees<'a> {
 }
 
 impl RemoteFrees<'_> {
-    /// Notes that the object with this number was freed. One atomic instruction, or at most three.
+    /// The first step, which is the only one for most: sets the bit of the object with this number.
     #[inline(always)]
-    pub(crate) fn post(self, index: usize) -> Posted {
+    pub(crate) fn mark(self, index: usize) -> Marked {
+        // Without a panic, whose way out would cost each free some instructions.
+        let Some(word) = self.words.get(index / BITS) else {
+            return Marked::Already;
+        };
         let bit = 1 << (index % BITS);
         // Release: the owner must not hand the object out before the sender is done with it.
-        let before = self.words[index / BITS].fetch_or(bit, Ordering::AcqRel);
+        let before = word.fetch_or(bit, Ordering::AcqRel);
         if before & bit != 0 {
-            Posted::AlreadyFree
-        } else if before != 0 {
-            Posted::Done
+            Marked::Already
+        } else if before == 0 {
+            Marked::First
         } else {
-            self.note(index / BITS)
+            Marked::Set
         }
     }
 
-    #[inline(never)]
-    fn note(self, word: usize) -> Posted {
+    /// Both steps, as the models take them.
+    #[cfg(all(test, loom))]
+    pub(crate) fn post(self, index: usize) -> Posted {
+        match self.mark(index) {
+            Marked::Set => Posted::Done,
+            Marked::First => self.note(index / BITS),
+            Marked::Already => Posted::AlreadyFree,
+        }
+    }
+
+    /// The second step, for a word that got its first bit.
+    #[inline(always)]
+    pub(crate) fn note(self, word: usize) -> Posted {
         if self.summary.fetch_or(1 << word, Ordering::AcqRel) == 0 {
             Posted::Announce
         } else {

@@ -191,9 +191,11 @@ unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
     }
 }
 
+/// What is left to try without the arena: most of these blocks are objects that other threads
+/// allocated.
+///
 /// # Safety
 /// As for [`free`].
-#[cold]
 #[inline(never)]
 unsafe fn free_or_ignore(block: *mut u8) {
     // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
@@ -209,6 +211,8 @@ unsafe fn free_or_ignore(block: *mut u8) {
 
 /// # Safety
 /// As for [`free`].
+#[cold]
+#[inline(never)]
 unsafe fn free_slowly(block: NonNull<u8>) {
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
