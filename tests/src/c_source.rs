@@ -58,7 +58,7 @@ fn compile(name: &str, suffix: &str, flags: &[&str]) -> PathBuf {
 }
 
 /// What all builds of this test program lie in. It goes at the program's end.
-fn builds() -> &'static Path {
+pub(crate) fn builds() -> &'static Path {
     static BUILDS: OnceLock<TempDir> = OnceLock::new();
     extern "C" fn remove() {
         if let Some(builds) = BUILDS.get() {

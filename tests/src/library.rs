@@ -55,7 +55,7 @@ fn build() -> PathBuf {
 }
 
 /// The target directory that this program was built in: Cargo marks it with a file.
-fn target_directory() -> Option<PathBuf> {
+pub(crate) fn target_directory() -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let marked = program
         .ancestors()
