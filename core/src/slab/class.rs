@@ -229,12 +229,32 @@ pub(crate) fn class_of(layout: Layout) -> Option<usize> {
     if size > LARGEST || align > SLAB_GRANULE {
         return None;
     }
-    let first = class_of_size(size.max(1).next_multiple_of(align))?;
-    // Of four classes that follow one another, one is a power of two.
-    (first..CLASSES)
-        .take(4)
-        .find(|&class| TABLE[class].size & (align - 1) == 0)
+    // A multiple of the alignment, without a division.
+    let rounded = (size.max(1) + (align - 1)) & !(align - 1);
+    let first = class_of_size(rounded)?;
+    let class = ALIGNED[align.trailing_zeros() as usize][first];
+    (class != 0).then_some(class as usize)
 }
+
+/// For each binary logarithm of an alignment and each class, the smallest class from that on whose size
+/// is a multiple of the alignment; 0 if there is none.
+static ALIGNED: [[u8; CLASSES]; SLAB_GRANULE_LOG2 + 1] = {
+    let mut table = [[0; CLASSES]; SLAB_GRANULE_LOG2 + 1];
+    let mut log2 = 0;
+    while log2 <= SLAB_GRANULE_LOG2 {
+        let mut class = CLASSES;
+        let mut aligned = 0;
+        while class > 0 {
+            class -= 1;
+            if size_of_class(class) % (1 << log2) == 0 {
+                aligned = class;
+            }
+            table[log2][class] = aligned as u8;
+        }
+        log2 += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
