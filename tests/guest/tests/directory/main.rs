@@ -1,0 +1,5 @@
+//! On a file system, with DAX or without: see `tests/guest/check`.
+
+mod map;
+mod pool;
+mod reservation;
