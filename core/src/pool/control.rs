@@ -348,14 +348,19 @@ impl Control {
     /// # Errors
     /// If its block, or the next one, was written over. Nothing is changed.
     pub(crate) fn release(&self, heap: &mut Heap<'_>, slab: &Descriptor) -> Result<(), Refusal> {
+        // First of all, so that in the child of a fork the block never is a slab and free as well.
+        let owner = slab.owner.swap(0, Ordering::AcqRel);
+        self.set_entries(slab, self.none());
         let start = core::ptr::with_exposed_provenance_mut(slab.start.get());
         if let Some(start) = NonNull::new(start) {
             let bytes = Control::block_bytes(heap, start);
-            heap.try_free(start, None)?;
+            if let Err(refusal) = heap.try_free(start, None) {
+                slab.owner.store(owner, Ordering::Release);
+                self.set_entries(slab, slab.address());
+                return Err(refusal);
+            }
             self.slab_bytes.set(self.slab_bytes.get() - bytes);
         }
-        self.set_entries(slab, self.none());
-        let owner = slab.owner.swap(0, Ordering::AcqRel);
         // SAFETY: a slab's owner is a local heap, and the caller's to use.
         unsafe { Control::local(owner) }.forget_slab(slab.class.get() as usize);
         self.slabs.set(self.slabs.get() - 1);

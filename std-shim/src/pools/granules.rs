@@ -70,11 +70,12 @@ pub(super) fn around(range: &Range<usize>) -> Range<usize> {
     start..end.max(range.end)
 }
 
-/// Calls `whole` for root entries that a range fills, and `part` for entries of leaves.
+/// Calls `whole` for root entries that a range fills, and `part` for entries of leaves, with their
+/// addresses.
 fn for_each(
     range: &Range<usize>,
     mut whole: impl FnMut(&AtomicUsize) -> bool,
-    mut part: impl FnMut(&AtomicUsize, usize),
+    mut part: impl FnMut(&AtomicUsize, usize, Range<usize>),
 ) {
     let (mut at, end) = (range.start as u64 >> LEAF_ENTRY, range.end as u64);
     let last = end.saturating_sub(1) >> LEAF_ENTRY;
@@ -88,7 +89,8 @@ fn for_each(
         if leaf == 0 && fills && whole(entry) {
             at += per_root;
         } else {
-            part(entry, leaf);
+            let start = (at << LEAF_ENTRY) as usize;
+            part(entry, leaf, start..start.saturating_add(1 << LEAF_ENTRY));
             at += 1;
         }
     }
@@ -124,7 +126,7 @@ pub(super) fn insert(range: &Range<usize>, number: usize) {
             }
             now & 1 == 1 || now == 0
         },
-        |entry, index| match leaf_of(entry) {
+        |entry, index, _| match leaf_of(entry) {
             Some(leaf) => {
                 let number = number as u32 + 1;
                 match leaf[index].load(Ordering::Relaxed) {
@@ -138,8 +140,15 @@ pub(super) fn insert(range: &Range<usize>, number: usize) {
     );
 }
 
-/// Takes a pool out.
-pub(super) fn remove(range: &Range<usize>, number: usize) {
+/// Takes a pool out. In the granules of its edges, one of the `others` takes its place in one step, so that
+/// it is found at any time.
+pub(super) fn remove(range: &Range<usize>, number: usize, others: &[(Range<usize>, usize)]) {
+    let instead = |granule: Range<usize>| {
+        let other = others
+            .iter()
+            .find(|(range, _)| range.start < granule.end && granule.start < range.end);
+        other.map_or(0, |&(_, number)| number as u32 + 1)
+    };
     let tag = number << 1 | 1;
     for_each(
         range,
@@ -150,14 +159,14 @@ pub(super) fn remove(range: &Range<usize>, number: usize) {
             }
             now == 0 || now & 1 == 1
         },
-        |entry, index| {
+        |entry, index, granule| {
             let now = entry.load(Ordering::Relaxed);
             if now != 0
                 && now & 1 == 0
                 && let Some(leaf) = leaf_of(entry)
                 && leaf[index].load(Ordering::Relaxed) == number as u32 + 1
             {
-                leaf[index].store(0, Ordering::Release);
+                leaf[index].store(instead(granule), Ordering::Release);
             }
         },
     );

@@ -5,6 +5,7 @@
 //! is read before and after, and the answer counts if it is the same.
 
 use core::cell::UnsafeCell;
+use core::mem;
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
@@ -220,12 +221,14 @@ pub(super) fn release(number: &Number) {
         fence(Ordering::Release);
         at.arena.store(null_mut(), Ordering::Relaxed);
         state.ranges.remove(&(range.start, number.place));
-        granules::remove(&range, number.place);
         let around = granules::around(&range);
-        for other in state.in_range(&around) {
-            if let Some(at) = place(other) {
-                granules::insert(&at.range(), other);
-            }
+        let others: Vec<_> = state
+            .in_range(&around)
+            .filter_map(|other| Some((place(other)?.range(), other)))
+            .collect();
+        granules::remove(&range, number.place, &others);
+        for (range, other) in others {
+            granules::insert(&range, other);
         }
         state.free.push(number.place);
     });
@@ -289,6 +292,10 @@ fn look(number: usize, address: usize) -> Option<*mut ()> {
 #[cold]
 #[inline(never)]
 fn owner_of_slowly(address: usize) -> Option<*mut ()> {
+    if REGISTRY.lock.is_owned() {
+        // A signal handler interrupted this thread there.
+        return numbers().find_map(|number| look(number, address));
+    }
     let range = address..address.checked_add(1)?;
     with(|state| {
         let found = state.in_range(&range).next()?;
@@ -296,13 +303,39 @@ fn owner_of_slowly(address: usize) -> Option<*mut ()> {
     })
 }
 
-/// Opens the registry in the child of a fork if another thread held it.
+/// All numbers that may have been used.
+fn numbers() -> impl Iterator<Item = usize> {
+    let blocks = BLOCKS
+        .iter()
+        .take_while(|block| !block.load(Ordering::Acquire).is_null());
+    0..blocks.count() * BLOCK
+}
+
+/// Opens the registry in the child of a fork if another thread held it, and makes its lists anew.
 ///
 /// # Safety
 /// The caller is the only thread.
 pub(super) unsafe fn recover_after_fork() {
-    if REGISTRY.lock.owner().is_some() && !REGISTRY.lock.is_owned() {
-        // SAFETY: the owner is not in this process.
-        unsafe { REGISTRY.lock.reset() };
+    if REGISTRY.lock.owner().is_none() || REGISTRY.lock.is_owned() {
+        return;
+    }
+    // SAFETY: the owner is not in this process, and nobody else is.
+    let state = unsafe {
+        REGISTRY.lock.reset();
+        &mut *REGISTRY.state.get()
+    };
+    // The lists may have been cut off in the middle of a change: they are neither read nor dropped.
+    mem::forget(mem::take(&mut state.ranges));
+    mem::forget(mem::take(&mut state.free));
+    state.numbers = numbers().count();
+    for number in numbers() {
+        match place(number) {
+            Some(at) if at.id.load(Ordering::Relaxed) != 0 => {
+                state
+                    .ranges
+                    .insert((at.start.load(Ordering::Relaxed), number));
+            }
+            _ => state.free.push(number),
+        }
     }
 }

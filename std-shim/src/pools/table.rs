@@ -26,16 +26,13 @@ struct Entry {
 #[repr(C)]
 struct Table {
     entries: Cell<usize>,
-    /// Set while an operation uses one of the local heaps.
-    busy: Cell<bool>,
-    /// The thread has given its local heaps back.
+    /// The thread has given its local heaps back, or can have none.
     ended: bool,
 }
 
 /// The table of threads that are at their end.
 static ENDED: SharedTable = SharedTable(Table {
     entries: Cell::new(0),
-    busy: Cell::new(false),
     ended: true,
 });
 
@@ -44,28 +41,47 @@ struct SharedTable(Table);
 // SAFETY: it has no entries, and is never written to.
 unsafe impl Sync for SharedTable {}
 
+/// Forks whose child this process is.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
 /// Bytes of a thread's first table.
 const FIRST: usize = 4096;
 
+/// The calling thread uses its table until this is dropped, and a signal handler leaves it alone: it
+/// may otherwise put a larger one in its place.
+struct Busy(PhantomData<*mut ()>);
+
+impl Busy {
+    /// `None` if the caller interrupts somebody who uses it.
+    #[inline(always)]
+    fn begin() -> Option<Busy> {
+        if thread::is_table_busy() {
+            return None;
+        }
+        thread::set_table_busy(true);
+        compiler_fence(Ordering::SeqCst);
+        Some(Busy(PhantomData))
+    }
+}
+
+impl Drop for Busy {
+    #[inline(always)]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        thread::set_table_busy(false);
+    }
+}
+
 /// The calling thread uses its local heap in a pool until this is dropped.
 pub(super) struct Entered<'a> {
-    table: &'a Table,
     local: &'a LocalHeap,
-    not_send: PhantomData<*mut ()>,
+    _busy: Busy,
 }
 
 impl<'a> Entered<'a> {
     #[inline(always)]
     pub(super) fn local(&self) -> &'a LocalHeap {
         self.local
-    }
-}
-
-impl Drop for Entered<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        compiler_fence(Ordering::SeqCst);
-        self.table.busy.set(false);
     }
 }
 
@@ -103,18 +119,9 @@ impl Table {
 /// interrupted.
 #[inline(always)]
 pub(super) fn enter<'a>(number: &Number) -> Option<Entered<'a>> {
-    let table = current()?;
-    let local = table.local(number)?;
-    if table.busy.get() {
-        return None;
-    }
-    table.busy.set(true);
-    compiler_fence(Ordering::SeqCst);
-    Some(Entered {
-        table,
-        local,
-        not_send: PhantomData,
-    })
+    let busy = Busy::begin()?;
+    let local = current()?.local(number)?;
+    Some(Entered { local, _busy: busy })
 }
 
 /// Gets the calling thread a local heap in a pool. Answers whether it has one now that it may use.
@@ -122,7 +129,11 @@ pub(super) fn enter<'a>(number: &Number) -> Option<Entered<'a>> {
 #[inline(never)]
 pub(super) fn attach(number: &Number, pool: &Pool<'static, FutexMutex>) -> bool {
     let _errno = KeepErrno::new();
-    if current().is_some_and(|table| table.ended || table.busy.get()) {
+    // What is called from here may allocate from this pool, and then goes without a local heap.
+    let Some(_busy) = Busy::begin() else {
+        return false;
+    };
+    if current().is_some_and(|table| table.ended) {
         return false;
     }
     let Some(table) = with_room_for(number.place()) else {
@@ -131,18 +142,19 @@ pub(super) fn attach(number: &Number, pool: &Pool<'static, FutexMutex>) -> bool 
     if table.local(number).is_some() {
         return true;
     }
-    // A signal handler must not get one at the same time.
-    table.busy.set(true);
+    let forks = FORKS.load(Ordering::Relaxed);
+    let Some(local) = pool.attach() else {
+        return false;
+    };
     compiler_fence(Ordering::SeqCst);
-    let local = pool.attach();
-    if let Some(local) = local {
-        let entry = table.entry(number.place());
-        entry.local.set(local.as_ptr());
-        entry.id.set(number.id());
+    if FORKS.load(Ordering::Relaxed) != forks {
+        // A signal handler forked, and in this process, its child, the local heap is idle.
+        return false;
     }
-    compiler_fence(Ordering::SeqCst);
-    table.busy.set(false);
-    local.is_some()
+    let entry = table.entry(number.place());
+    entry.local.set(local.as_ptr());
+    entry.id.set(number.id());
+    true
 }
 
 /// The calling thread's table, with an entry at `place`.
@@ -177,7 +189,9 @@ fn with_room_for<'a>(place: usize) -> Option<&'a Table> {
         }
     }
     if !hook(pages) {
+        // Another attempt would be pointless. What the thread has is given back by nobody.
         unmap(table);
+        thread::set_table((&raw const ENDED.0).cast_mut().cast());
         return None;
     }
     thread::set_table(pages);
@@ -225,6 +239,10 @@ extern "C" fn end(table: *mut c_void) {
     let Some(table) = (unsafe { table.cast::<Table>().as_ref() }) else {
         return;
     };
+    if thread::is_table_busy() {
+        // The thread left an operation by a jump, and nobody knows what is in order.
+        return;
+    }
     for place in 0..table.entries.get() {
         let entry = table.entry(place);
         if entry.id.get() == 0 {
@@ -252,10 +270,8 @@ pub(super) fn leave(number: &Number) {
 /// The calling thread's local heap in a pool or the empty one, and whether it was interrupted while
 /// it used any, in the child of a fork.
 pub(super) fn after_fork<'a>(number: &Number) -> (&'a LocalHeap, bool) {
+    FORKS.fetch_add(1, Ordering::Relaxed);
     let table: Option<&Table> = current();
     let local = table.and_then(|table| table.local(number));
-    (
-        local.unwrap_or(LocalHeap::EMPTY),
-        table.is_some_and(|table| table.busy.get()),
-    )
+    (local.unwrap_or(LocalHeap::EMPTY), thread::is_table_busy())
 }

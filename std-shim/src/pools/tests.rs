@@ -281,3 +281,51 @@ fn purged_pages_are_counted_and_blocks_keep_their_content() {
     }
     pool.arena().pool().check().unwrap();
 }
+
+#[test]
+fn what_interrupts_the_use_of_a_table_leaves_it_alone() {
+    // More than a first table has entries for.
+    let pools: Vec<_> = (0..300).map(|_| anonymous(1 << 20)).collect();
+    let far = pools.iter().max_by_key(|pool| pool.number.place()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let near = pools.iter().min_by_key(|pool| pool.number.place()).unwrap();
+            let _block = near.allocate(layout(16)).expect("there is room");
+            let table = crate::thread::table();
+            let entered = table::enter(&near.number).expect("it has a local heap");
+            let block = far.allocate(layout(16)).expect("the lock is free");
+            assert_eq!(crate::thread::table(), table);
+            drop(entered);
+            // SAFETY: allocated just now.
+            unsafe { far.free(block) };
+            let _block = far.allocate(layout(16)).expect("there is room");
+            assert_ne!(crate::thread::table(), table);
+        });
+    });
+}
+
+#[test]
+fn a_live_pool_is_found_while_its_neighbour_comes_and_goes() {
+    let memory = region(2 << 20);
+    let (first, second) = memory.split_at_mut(1 << 20);
+    let owner = without_provenance_mut(0x70);
+    let pool = SharedPool::new(Mapping::region(second), fault, owner, Overlap::Refuse).unwrap();
+    let address = start_of(&pool) + 5000;
+    let (start, len) = (first.as_mut_ptr().expose_provenance(), first.len());
+    thread::scope(|scope| {
+        let neighbour = scope.spawn(move || {
+            for _ in 0..3000 {
+                // SAFETY: the memory lives for ever, and the pool before is gone.
+                let part = unsafe {
+                    let start = core::ptr::with_exposed_provenance_mut(start);
+                    core::slice::from_raw_parts_mut(start, len)
+                };
+                let mapping = Mapping::region(part);
+                drop(SharedPool::new(mapping, fault, null_mut(), Overlap::Refuse).unwrap());
+            }
+        });
+        while !neighbour.is_finished() {
+            assert_eq!(owner_of(address), Some(owner));
+        }
+    });
+}

@@ -31,20 +31,21 @@ pub(super) fn reserve(len: usize, alignment: usize) -> Result<usize, OsError> {
         .ok_or(OsError(libc::ENOMEM))?;
     let found = map(0, longer, libc::PROT_NONE, PLACEHOLDER, None, 0)?;
     let start = found.next_multiple_of(alignment);
-    let parts = [
-        (found, start - found),
-        (start + len, found + longer - start - len),
-    ];
-    for (at, len) in parts {
-        if len > 0 {
-            // It only fails if the process has as many mappings as it may have, and then the
-            // range is not kept, either.
-            if let Err(error) = release(at, len) {
-                let _ = release(found, longer);
-                return Err(error);
-            }
+    let (mut at, end) = (found, found + longer);
+    let mut cut = |from: usize, len: usize| {
+        if len == 0 {
+            return Ok(());
         }
-    }
+        // It only fails if the process has as many mappings as it may have, and then the range is
+        // not kept, either: what is left of it.
+        release(from, len).inspect_err(|_| {
+            let _ = release(at, end - at);
+        })?;
+        at = start;
+        Ok(())
+    };
+    cut(found, start - found)?;
+    cut(start + len, end - start - len)?;
     Ok(start)
 }
 

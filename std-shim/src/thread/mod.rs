@@ -32,7 +32,7 @@ use core::ptr::NonNull;
 pub use exit::{BindError, bind};
 pub use local_heap::LocalHeap;
 use local_heap::{EMPTY, ENDED, SUSPENDED, address_of};
-use storage::{CURRENT, TABLE};
+use storage::{CURRENT, TABLE, TABLE_BUSY};
 pub use suspension::{HandlerStack, Suspension, suspend};
 
 /// The local heap that the calling thread allocates from: its own, or a static one that is empty.
@@ -66,6 +66,23 @@ pub(crate) fn table() -> *mut core::ffi::c_void {
 /// Makes [`table`] answer this in the calling thread.
 pub(crate) fn set_table(table: *mut core::ffi::c_void) {
     storage::write::<TABLE>(table.cast());
+}
+
+/// Whether the calling thread said that it uses what [`table`] leads to.
+#[inline(always)]
+pub(crate) fn is_table_busy() -> bool {
+    !storage::read::<TABLE_BUSY>().is_null()
+}
+
+/// Sets what [`is_table_busy`] answers in the calling thread.
+#[inline(always)]
+pub(crate) fn set_table_busy(busy: bool) {
+    let word = if busy {
+        address_of(&EMPTY)
+    } else {
+        core::ptr::null_mut()
+    };
+    storage::write::<TABLE_BUSY>(word);
 }
 
 /// What [`current`] stands for.

@@ -26,7 +26,7 @@ use super::local_heap::LocalHeap;
 mod words;
 
 /// The number of words.
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 /// The word that [`current`](super::current) reads. It begins as the address of
 /// [`EMPTY`](super::local_heap::EMPTY), the others as null.
@@ -38,6 +38,8 @@ pub(super) const ALTERNATE_START: usize = 3;
 pub(super) const ALTERNATE_SIZE: usize = 4;
 /// The word of [`table`](super::table).
 pub(super) const TABLE: usize = 5;
+/// The word of [`is_table_busy`](super::is_table_busy): null if it is not.
+pub(super) const TABLE_BUSY: usize = 6;
 
 /// The calling thread's word with this number.
 #[inline(always)]
