@@ -3,6 +3,7 @@
 mod map_support;
 
 use std::ptr::with_exposed_provenance_mut;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use allotment::map::{FileMap, MapOptions, WhyNotPmem, is_pmem, unmap, why_not_pmem};
 use libc::{EINVAL, ENOMEM};
@@ -23,6 +24,12 @@ fn start(map: &FileMap) -> usize {
     map.start().as_ptr().expose_provenance()
 }
 
+/// What one test unmaps, another one may get: they run one at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// As C does it.
 fn unmap_at(start: usize, len: usize) -> Result<(), i32> {
     // SAFETY: the tests use nothing that they unmap.
@@ -31,6 +38,7 @@ fn unmap_at(start: usize, len: usize) -> Result<(), i32> {
 
 #[test]
 fn any_range_of_pages() {
+    let _alone = alone();
     let (start, len) = {
         let (start, len) = pages(8).into_raw_parts();
         (start.as_ptr().expose_provenance(), len)
@@ -52,6 +60,7 @@ fn any_range_of_pages() {
 
 #[test]
 fn what_cannot_be_unmapped() {
+    let _alone = alone();
     let map = pages(2);
     let start = start(&map);
     for (address, len) in [
@@ -68,6 +77,7 @@ fn what_cannot_be_unmapped() {
 
 #[test]
 fn a_value_unmaps_only_what_is_its_own() {
+    let _alone = alone();
     let mut map = pages(4);
     let start = start(&map);
     // SAFETY: nobody uses the page.
@@ -101,6 +111,7 @@ fn a_value_unmaps_only_what_is_its_own() {
 
 #[test]
 fn ranges_outside_a_value_are_errors() {
+    let _alone = alone();
     let mut map = pages(2);
     #[allow(clippy::reversed_empty_ranges, reason = "bad input is the test")]
     for range in [0..2 * PAGE + 1, 5..4, usize::MAX - 1..usize::MAX] {
@@ -131,6 +142,7 @@ fn ranges_outside_a_value_are_errors() {
 /// reason agree does not.
 #[test]
 fn no_comes_with_its_reason() {
+    let _alone = alone();
     let map = pages(2);
     let address = map.start().as_ptr().cast_const();
     assert_eq!(map.is_pmem(), map.why_not_pmem().is_none());
@@ -149,6 +161,7 @@ fn no_comes_with_its_reason() {
 
 #[test]
 fn the_environment_forces_the_answer() {
+    let _alone = alone();
     const NAME: &str = "the_environment_forces_the_answer";
     if !is_second_run() {
         for force in ["0", "1", "x", "2"] {

@@ -246,7 +246,7 @@ static ALIGNED: [[u8; CLASSES]; SLAB_GRANULE_LOG2 + 1] = {
         let mut aligned = 0;
         while class > 0 {
             class -= 1;
-            if size_of_class(class) % (1 << log2) == 0 {
+            if size_of_class(class).is_multiple_of(1 << log2) {
                 aligned = class;
             }
             table[log2][class] = aligned as u8;
