@@ -62,7 +62,9 @@ pub use locked::LockedHeap;
 #[cfg(feature = "lock")]
 pub use pool::Pool;
 #[cfg(feature = "lock")]
-pub use pool::binding::{Binding, BoundPool, CurrentCpu, PerCpu};
+pub use pool::binding::{
+    Binding, BoundPool, CurrentCpu, InterruptLock, Interrupts, OncePool, PerCpu, PoolSource,
+};
 #[cfg(feature = "lock")]
 pub use pool::class_stats::ClassStats;
 #[cfg(feature = "lock")]

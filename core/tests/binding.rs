@@ -7,7 +7,10 @@ use core::mem::MaybeUninit;
 use std::sync::Mutex;
 use std::thread;
 
-use allotment_core::{BoundPool, CurrentCpu, PerCpu, Pool};
+use allotment_core::lock_api::{self, RawMutex};
+use allotment_core::{
+    BoundPool, CurrentCpu, InterruptLock, Interrupts, OncePool, Options, PerCpu, Pool,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -125,5 +128,171 @@ fn classes_say_what_their_slabs_hold() {
     handle.trim();
     assert_eq!(used(), []);
     assert_eq!(pool.stats().live_blocks, 0);
+    pool.check().unwrap();
+}
+
+thread_local! {
+    /// Whether this thread's interrupts are on, as it were.
+    static INTERRUPTS: Cell<bool> = const { Cell::new(true) };
+}
+
+/// A CPU without handlers.
+struct Quiet;
+
+// SAFETY: there are no handlers.
+unsafe impl Interrupts for Quiet {
+    fn disable() -> bool {
+        INTERRUPTS.replace(false)
+    }
+
+    unsafe fn enable() {
+        assert!(!INTERRUPTS.replace(true), "they were on");
+    }
+}
+
+type Lock = InterruptLock<spin::Mutex<()>, Quiet>;
+
+#[test]
+fn the_holder_of_the_lock_has_interrupts_off_and_gets_back_what_it_had() {
+    let lock = <Lock as RawMutex>::INIT;
+    for had in [true, false] {
+        INTERRUPTS.set(had);
+        lock.lock();
+        assert!(!INTERRUPTS.get() && lock.is_locked());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(!lock.try_lock());
+                assert!(INTERRUPTS.get(), "one who does not get the lock keeps them");
+            });
+        });
+        // SAFETY: it is held.
+        unsafe { lock.unlock() };
+        assert_eq!(INTERRUPTS.get(), had);
+        assert!(!lock.is_locked());
+    }
+}
+
+#[test]
+fn a_lock_keeps_threads_apart() {
+    let counter = lock_api::Mutex::<Lock, usize>::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    *counter.lock() += 1;
+                    assert!(INTERRUPTS.get());
+                }
+            });
+        }
+    });
+    assert_eq!(counter.into_inner(), 20_000);
+}
+
+#[test]
+fn a_pool_that_is_not_made_yet_has_no_memory() {
+    static TURNS: Turns = Turns([const { Mutex::new(()) }; 4]);
+    static BOUND: BoundPool<OncePool<Lock>, PerCpu<&Turns, 4>> =
+        BoundPool::new(OncePool::empty(), PerCpu::new(&TURNS));
+    let layout = Layout::new::<[u64; 8]>();
+    // SAFETY: the layout has a size; null is nobody's.
+    unsafe {
+        assert!(BOUND.alloc(layout).is_null());
+        assert!(BOUND.alloc_zeroed(layout).is_null());
+        BOUND.dealloc(std::ptr::null_mut(), layout);
+    }
+    assert!(BOUND.pool().get().is_none());
+
+    let region = vec![0_u8; MIB].leak();
+    // SAFETY: the range is too short, and then it is nobody else's.
+    unsafe {
+        let refused = BOUND
+            .pool()
+            .create(region.as_mut_ptr(), 100, Options::default());
+        assert!(refused.is_err() && BOUND.pool().get().is_none());
+        let pool = BOUND
+            .pool()
+            .create(region.as_mut_ptr(), MIB, Options::default());
+        assert_eq!(pool.unwrap().stats().live_blocks, 0);
+    }
+    // SAFETY: the layout has a size; the block is freed once.
+    unsafe {
+        let block = BOUND.alloc(layout);
+        assert!(!block.is_null() && INTERRUPTS.get());
+        assert_eq!(BOUND.pool().get().unwrap().stats().live_blocks, 1);
+        let block = BOUND.realloc(block, layout, 1000);
+        BOUND.dealloc(block, Layout::from_size_align(1000, 8).unwrap());
+    }
+    BOUND.pool().get().unwrap().check().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "the pool is made once")]
+fn a_pool_is_made_once() {
+    let pool = OncePool::<Lock>::empty();
+    let region = vec![0_u8; MIB].leak();
+    // SAFETY: the range is nobody else's.
+    unsafe {
+        pool.create(region.as_mut_ptr(), MIB, Options::default())
+            .unwrap();
+        let _ = pool.create(region.as_mut_ptr(), MIB, Options::default());
+    }
+}
+
+#[test]
+fn a_cpu_gives_back_what_it_does_not_need() {
+    let mut region = vec![MaybeUninit::uninit(); 4 * MIB];
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    let turns = Turns([const { Mutex::new(()) }; 4]);
+    let bound = BoundPool::new(&pool, PerCpu::<_, 4>::new(&turns));
+    let layout = Layout::new::<[u64; 8]>();
+    // SAFETY: the layout has a size; each block is freed once.
+    unsafe {
+        let blocks: Vec<_> = (0..5000).map(|_| bound.alloc(layout)).collect();
+        for block in blocks {
+            bound.dealloc(block, layout);
+        }
+    }
+    assert!(pool.stats().slab_free_bytes > 0);
+    bound.trim();
+    assert_eq!(pool.stats().slab_free_bytes, 0);
+    assert_eq!(pool.stats().live_blocks, 0);
+}
+
+#[test]
+fn large_blocks_keep_their_content_and_alignment_when_they_are_resized() {
+    let mut region = vec![MaybeUninit::uninit(); 16 * MIB];
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    let turns = Turns([const { Mutex::new(()) }; 4]);
+    let bound = BoundPool::new(&pool, PerCpu::<_, 4>::new(&turns));
+    for align in [8, 64, 4096] {
+        let mut layout = Layout::from_size_align(2000, align).unwrap();
+        // SAFETY: the layout has a size, and always is the block's; what is read was written.
+        unsafe {
+            let mut block = bound.alloc(layout);
+            for (byte, size) in [2001, 2500, 9000, 8000, 300_000, 1500, 7 * MIB, 1025, 100]
+                .into_iter()
+                .enumerate()
+            {
+                block.write_bytes(byte as u8, layout.size());
+                // So that not all can grow where they are.
+                let barrier = bound.alloc(layout);
+                block = bound.realloc(block, layout, size);
+                assert!(!block.is_null() && block.addr() % align == 0);
+                let kept = std::slice::from_raw_parts(block, layout.size().min(size));
+                assert!(kept.iter().all(|&found| found == byte as u8));
+                bound.dealloc(barrier, layout);
+                layout = Layout::from_size_align(size, align).unwrap();
+            }
+            bound.dealloc(block, layout);
+            // Too large for the region: the block stays as it is.
+            let layout = Layout::from_size_align(5000, align).unwrap();
+            let block = bound.alloc(layout);
+            block.write_bytes(7, 5000);
+            assert!(bound.realloc(block, layout, 64 * MIB).is_null());
+            assert_eq!(*block.add(4999), 7);
+            bound.dealloc(block, layout);
+        }
+        assert_eq!(pool.stats().live_blocks, 0);
+    }
     pool.check().unwrap();
 }

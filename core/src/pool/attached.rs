@@ -381,9 +381,18 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         });
     }
 
+    /// Goes on where [`LocalHeap::give_sized`] refused.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`].
     #[cold]
     #[inline(never)]
-    unsafe fn free_slowly(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
+    pub(super) unsafe fn free_slowly(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+    ) {
         let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
             let size = layout.map(|layout| layout.size());
             if let Err(refusal) = self.with(|heap| heap.try_free(ptr, size)) {
