@@ -5,9 +5,6 @@ use std::process::ExitCode;
 #[cfg(target_os = "linux")]
 #[path = "malloc/command.rs"]
 mod command;
-#[cfg(target_os = "linux")]
-#[path = "malloc/tables.rs"]
-mod tables;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {

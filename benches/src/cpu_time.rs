@@ -1,4 +1,4 @@
-//! The clock of the time bench.
+//! The clocks of the benches.
 
 use std::time::Duration;
 
@@ -8,16 +8,28 @@ use std::time::Duration;
 /// # Panics
 /// When the system has no such clock.
 pub fn thread_cpu_time() -> Duration {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The CPU time that all threads of this process have used, those that have ended included.
+///
+/// # Panics
+/// When the system has no such clock.
+pub fn process_cpu_time() -> Duration {
+    read(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: `time` is valid for writes.
-    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let status = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(
         status,
         0,
-        "clock_gettime(CLOCK_THREAD_CPUTIME_ID): {}",
+        "clock_gettime({clock}): {}",
         std::io::Error::last_os_error()
     );
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -12,19 +12,30 @@
 //! | [`stepper`] | counts the instructions of each operation by single-stepping |
 //! | [`source_lines`] | the source lines behind instruction addresses |
 //! | [`budget`] | the limits that our own heap keeps, and the aims |
+//! | [`comparison`] | what the benches that compare row by row share: the command line, turns, ratios, tables, pictures |
 //! | [`preload`] | the malloc family of C, beside allocators that are preloaded |
+//! | [`global`] | global allocators of Rust programs |
+//! | [`in_region`] | allocators that share a region among all threads |
+//! | [`programs`] | whole programs with an allocator preloaded |
 //! | [`region`], [`random`], [`cpu_time`], [`statistics`] | memory, random numbers, the clock, and what remains of samples |
 //! | [`table`], [`report`] | the two forms of output |
 
 pub mod budget;
 pub mod calls;
+pub mod comparison;
 pub mod cpu_time;
+#[cfg(target_os = "linux")]
+pub mod global;
+#[cfg(target_os = "linux")]
+pub mod in_region;
 pub mod operation;
 pub mod peer;
 pub mod peers;
 pub mod player;
 #[cfg(target_os = "linux")]
 pub mod preload;
+#[cfg(target_os = "linux")]
+pub mod programs;
 pub mod random;
 pub mod region;
 pub mod report;

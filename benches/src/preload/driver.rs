@@ -3,39 +3,71 @@
 use std::fs;
 use std::path::Path;
 
+use super::allocator::Allocator;
 use super::family::Family;
-use super::task::{Answer, Task};
-use super::workload::{self, Pattern};
-use super::{handover, local, ring};
+use super::task::{Answer, Effort, Measurement, Task};
+use super::workload::{self, Pattern, Workload};
+use super::{classic, handover, local, ring};
 
 /// Does the task in this process, with the allocator that the process has.
 ///
 /// # Errors
 /// When the task makes no sense, or when the malloc family is not that of the library which the task names.
 pub fn run(task: &Task) -> Result<Answer, String> {
-    let workload = workload::all()
-        .into_iter()
-        .find(|workload| workload.name == task.workload)
-        .ok_or_else(|| format!("no workload is called {:?}", task.workload))?;
-    if !workload.runs_on(task.threads) {
-        return Err(format!(
-            "{} does not run on {} threads",
-            workload.name, task.threads
-        ));
-    }
     let family = Family::resolve()?;
     let library = family.library();
     check_library(&library, task.library.as_deref())?;
-    let rows = match workload.pattern {
-        Pattern::Handover => handover::run(family, workload.size, task.effort).to_vec(),
-        Pattern::Ring => vec![ring::run(family, workload.size, task.effort)],
-        _ => vec![local::run(family, &workload, task.threads, task.effort)],
-    };
     Ok(Answer {
         library,
-        rows,
+        rows: measure(family, &task.workload, task.threads, task.effort)?,
         peak_rss_kib: peak_rss_kib()?,
     })
+}
+
+/// Runs the workload of this name: one measurement for each of its rows.
+///
+/// # Errors
+/// When there is none, or when it does not run on so many threads.
+pub fn measure(
+    family: Family,
+    name: &str,
+    threads: u32,
+    effort: Effort,
+) -> Result<Vec<Measurement>, String> {
+    let workload = find(name, threads)?;
+    Ok(match workload.pattern {
+        Pattern::Classic(which) => vec![classic::run(family, which, threads, effort)],
+        _ => measure_simple(family, &workload, threads, effort),
+    })
+}
+
+/// Runs a workload that is none of the classic ones: one measurement for each of its rows.
+pub fn measure_simple<A: Allocator>(
+    allocator: A,
+    workload: &Workload,
+    threads: u32,
+    effort: Effort,
+) -> Vec<Measurement> {
+    match workload.pattern {
+        Pattern::Handover => handover::run(allocator, workload.size, effort).to_vec(),
+        Pattern::Ring => vec![ring::run(allocator, workload.size, effort)],
+        _ => vec![local::run(allocator, workload, threads, effort)],
+    }
+}
+
+/// The workload of this name, if it runs on so many threads.
+///
+/// # Errors
+/// When there is none, or when it does not.
+pub fn find(name: &str, threads: u32) -> Result<Workload, String> {
+    let workload = workload::all()
+        .into_iter()
+        .find(|workload| workload.name == name)
+        .ok_or_else(|| format!("no workload is called {name:?}"))?;
+    if !workload.runs_on(threads) {
+        return Err(format!("{name} does not run on {threads} threads"));
+    }
+    Ok(workload)
 }
 
 /// `loaded` must be `wanted`; without one, the C library's.
@@ -63,7 +95,10 @@ fn check_library(loaded: &Path, wanted: Option<&Path>) -> Result<(), String> {
 /// The most memory that this process has had resident since it was executed, see
 /// [`proc_pid_status(5)`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html). `getrusage` would not do: it
 /// counts in what the parent had when it forked.
-fn peak_rss_kib() -> Result<u64, String> {
+///
+/// # Errors
+/// When the system does not say.
+pub fn peak_rss_kib() -> Result<u64, String> {
     let status = fs::read_to_string("/proc/self/status")
         .map_err(|error| format!("/proc/self/status: {error}"))?;
     parse_peak(&status).ok_or_else(|| "/proc/self/status has no VmHWM".to_owned())
@@ -79,7 +114,6 @@ fn parse_peak(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preload::task::Effort;
 
     fn task(workload: &str, threads: u32) -> Task {
         Task {

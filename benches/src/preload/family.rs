@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::{mem, process, ptr};
 
+use super::allocator::Allocator;
+
 /// The functions that the workloads call. They are looked up by name at run time: the compiler knows neither which
 /// functions they are nor that a block that is freed at once need not be allocated at all.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,21 @@ pub struct Family {
     posix_memalign: unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int,
     free: unsafe extern "C" fn(*mut c_void),
     library: &'static CStr,
+}
+
+/// Functions with the types and meanings that the C standard and POSIX give those of the same names.
+#[derive(Clone, Copy, Debug)]
+pub struct Functions {
+    /// A block of so many bytes, or null.
+    pub malloc: unsafe extern "C" fn(usize) -> *mut c_void,
+    /// A block of zeros, or null.
+    pub calloc: unsafe extern "C" fn(usize, usize) -> *mut c_void,
+    /// The block with another size, or null.
+    pub realloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
+    /// An aligned block, or an error number.
+    pub posix_memalign: unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int,
+    /// Gives a block back.
+    pub free: unsafe extern "C" fn(*mut c_void),
 }
 
 impl Family {
@@ -61,6 +78,18 @@ impl Family {
         }
     }
 
+    /// These functions, by this name.
+    pub fn new(functions: Functions, name: &'static CStr) -> Self {
+        Self {
+            malloc: functions.malloc,
+            calloc: functions.calloc,
+            realloc: functions.realloc,
+            posix_memalign: functions.posix_memalign,
+            free: functions.free,
+            library: name,
+        }
+    }
+
     /// The library that all of the functions come from.
     pub fn library(&self) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(self.library.to_bytes()))
@@ -71,6 +100,13 @@ impl Family {
     pub fn malloc(&self, size: usize) -> *mut u8 {
         // SAFETY: any size may be asked for.
         written(unsafe { (self.malloc)(size) })
+    }
+
+    /// A block of `size` bytes, the first of them written; nothing when there is no memory.
+    pub fn try_malloc(&self, size: usize) -> Option<*mut u8> {
+        // SAFETY: any size may be asked for.
+        let block = unsafe { (self.malloc)(size) };
+        (!block.is_null()).then(|| written(block))
     }
 
     /// A block of `size` bytes of zeros, the first of them written.
@@ -114,6 +150,37 @@ impl Family {
     pub unsafe fn free(&self, block: *mut u8) {
         // SAFETY: the caller promises a live block.
         unsafe { (self.free)(block.cast()) }
+    }
+}
+
+impl Allocator for Family {
+    const WANTS_SIZES: bool = false;
+
+    #[inline(always)]
+    fn malloc(&self, size: usize) -> *mut u8 {
+        Self::malloc(self, size)
+    }
+
+    #[inline(always)]
+    fn calloc(&self, size: usize) -> *mut u8 {
+        Self::calloc(self, size)
+    }
+
+    #[inline(always)]
+    fn aligned(&self, alignment: usize, size: usize) -> *mut u8 {
+        Self::aligned(self, alignment, size)
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, block: *mut u8, _: usize, new: usize) -> *mut u8 {
+        // SAFETY: the caller promises a live block.
+        unsafe { Self::realloc(self, block, new) }
+    }
+
+    #[inline(always)]
+    unsafe fn free(&self, block: *mut u8, _: usize, _: usize) {
+        // SAFETY: the caller promises a live block.
+        unsafe { Self::free(self, block) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::family::Family;
+use super::allocator::{Allocator, USUAL};
 use super::slots::Slots;
 use super::task::{Effort, Measurement};
 use super::workload;
@@ -31,7 +31,7 @@ struct Progress {
 ///
 /// # Panics
 /// When a thread cannot be made.
-pub fn run(family: Family, size: usize, effort: Effort) -> [Measurement; 2] {
+pub fn run<A: Allocator>(allocator: A, size: usize, effort: Effort) -> [Measurement; 2] {
     let count = workload::batch(size);
     let batches = [(); BATCHES].map(|()| Mutex::new(Slots::new(count)));
     let progress = Progress {
@@ -44,8 +44,8 @@ pub fn run(family: Family, size: usize, effort: Effort) -> [Measurement; 2] {
     let reading = reading_cost();
     thread::scope(|scope| {
         let allocations =
-            scope.spawn(|| allocate(family, size, &batches, &progress, effort, reading));
-        let frees = scope.spawn(|| free(family, &batches, &progress, reading));
+            scope.spawn(|| allocate(allocator, size, &batches, &progress, effort, reading));
+        let frees = scope.spawn(|| free(allocator, size, &batches, &progress, reading));
         [allocations, frees].map(|thread| {
             let sum = thread.join().expect("no thread panics");
             Measurement::new(sum.time, sum.batches * count as u64)
@@ -67,8 +67,8 @@ fn timed(reading: Duration, work: impl FnOnce()) -> Duration {
     (thread_cpu_time() - start).saturating_sub(reading)
 }
 
-fn allocate(
-    family: Family,
+fn allocate<A: Allocator>(
+    allocator: A,
     size: usize,
     batches: &[Mutex<Slots>; BATCHES],
     progress: &Progress,
@@ -84,7 +84,7 @@ fn allocate(
             .expect("no thread panics");
         let time = timed(reading, || {
             for block in slots.blocks() {
-                *block = family.malloc(size);
+                *block = allocator.malloc(size);
             }
         });
         drop(slots);
@@ -109,8 +109,9 @@ fn allocate(
     sum
 }
 
-fn free(
-    family: Family,
+fn free<A: Allocator>(
+    allocator: A,
+    size: usize,
     batches: &[Mutex<Slots>; BATCHES],
     progress: &Progress,
     reading: Duration,
@@ -124,7 +125,7 @@ fn free(
         let time = timed(reading, || {
             for &mut block in slots.blocks() {
                 // SAFETY: the other thread has filled this batch and handed it over; it reads none of it again.
-                unsafe { family.free(block) };
+                unsafe { allocator.free(block, size, USUAL) };
             }
         });
         drop(slots);
@@ -155,6 +156,7 @@ pub(super) fn wait_until(mut condition: impl FnMut() -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::family::Family;
     use super::*;
 
     #[test]

@@ -6,17 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::sources;
+use crate::comparison::output::Origin;
 use crate::report;
 
 /// The name of ours.
 pub const OURS: &str = "allotment";
 
 /// An allocator to measure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Library {
     /// The name in tables.
     pub name: String,
@@ -55,6 +55,39 @@ const PACKAGED: [Packaged; 4] = [
         package: "libtbbmalloc2",
     },
 ];
+
+/// Ours, then the peers that are wanted. Prints what they are, and on standard error which are missing.
+pub fn all(ours: &Ours, wanted: impl Fn(&str) -> bool) -> Vec<Library> {
+    let (peers, missing) = peers(wanted);
+    for line in missing {
+        eprintln!("{line}");
+    }
+    let mut libraries = vec![ours.library().clone()];
+    libraries.extend(peers);
+    for library in &libraries {
+        println!("{:14}{}", library.name, library.origin);
+    }
+    libraries
+}
+
+/// Their names.
+pub fn names(libraries: &[Library]) -> Vec<String> {
+    libraries
+        .iter()
+        .map(|library| library.name.clone())
+        .collect()
+}
+
+/// Their names and origins.
+pub fn origins(libraries: &[Library]) -> Vec<Origin> {
+    libraries
+        .iter()
+        .map(|library| Origin {
+            name: library.name.clone(),
+            origin: library.origin.clone(),
+        })
+        .collect()
+}
 
 /// The peers that there are, and a line for each that is missing: what to do about it.
 pub fn peers(wanted: impl Fn(&str) -> bool) -> (Vec<Library>, Vec<String>) {
@@ -100,17 +133,14 @@ pub fn peers(wanted: impl Fn(&str) -> bool) -> (Vec<Library>, Vec<String>) {
     (found, missing)
 }
 
-/// Where distributions put shared libraries.
-fn installed(file: &str) -> Option<PathBuf> {
+/// A shared library in the folders of `LD_LIBRARY_PATH` or where distributions put them.
+pub fn installed(file: &str) -> Option<PathBuf> {
     let multiarch = format!("{}-linux-gnu", consts::ARCH);
-    ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/lib"]
-        .iter()
-        .flat_map(|directory| {
-            [
-                Path::new(directory).join(&multiarch),
-                PathBuf::from(directory),
-            ]
-        })
+    let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let distributions = ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/lib"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(distributions)
+        .flat_map(|directory| [directory.join(&multiarch), directory])
         .map(|directory| directory.join(file))
         .find(|path| path.exists())
 }
@@ -157,7 +187,7 @@ pub fn ours(path: Option<&Path>) -> Result<Ours, String> {
         Some(path) => (path.to_owned(), path.display().to_string()),
         None => (build()?, "this workspace".to_owned()),
     };
-    let copy = directory()?.join(format!("liballotment_malloc-{}.so", process::id()));
+    let copy = directory("preload")?.join(format!("liballotment_malloc-{}.so", process::id()));
     fs::copy(&built, &copy).map_err(|error| format!("{}: {error}", built.display()))?;
     Ok(Ours(Library {
         name: OURS.to_owned(),
@@ -166,11 +196,11 @@ pub fn ours(path: Option<&Path>) -> Result<Ours, String> {
     }))
 }
 
-/// Where the bench keeps the libraries that it makes.
-pub(super) fn directory() -> Result<PathBuf, String> {
+/// Where the bench keeps what it makes, in a folder of this name.
+pub(crate) fn directory(name: &str) -> Result<PathBuf, String> {
     let directory = report::directory()
         .map_err(|error| format!("the bench's folder: {error}"))?
-        .join("preload");
+        .join(name);
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     // The loader and the driver compare whole paths.
     directory
@@ -179,7 +209,7 @@ pub(super) fn directory() -> Result<PathBuf, String> {
 }
 
 /// Runs cargo, and returns what it prints.
-pub(super) fn cargo(arguments: &[&OsStr]) -> Result<String, String> {
+pub(crate) fn cargo(arguments: &[&OsStr]) -> Result<String, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(arguments)

@@ -5,7 +5,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::family::Family;
+use super::allocator::{Allocator, USUAL};
 use super::slots::Slots;
 use super::task::{Effort, Measurement};
 use super::workload::{self, CHURN_BLOCKS, Order, Pattern, Workload};
@@ -25,10 +25,15 @@ const UNREAD: Duration = Duration::from_micros(200);
 ///
 /// # Panics
 /// When the pattern is not one for threads that work for themselves.
-pub fn run(family: Family, workload: &Workload, threads: u32, effort: Effort) -> Measurement {
+pub fn run<A: Allocator>(
+    allocator: A,
+    workload: &Workload,
+    threads: u32,
+    effort: Effort,
+) -> Measurement {
     if threads == 1 {
         // On the main thread of a process that has no other: allocators may well have a path of their own for that.
-        let mut round = round(family, workload, effort.seed);
+        let mut round = round(allocator, workload, effort.seed);
         let rounds = warm_up(&mut round, effort);
         return measure(&mut round, rounds, effort);
     }
@@ -39,7 +44,7 @@ pub fn run(family: Family, workload: &Workload, threads: u32, effort: Effort) ->
         for thread in 0..threads {
             let (start, finished, sum) = (&start, &finished, &sum);
             scope.spawn(move || {
-                let mut round = round(family, workload, effort.seed + u64::from(thread));
+                let mut round = round(allocator, workload, effort.seed + u64::from(thread));
                 start.wait();
                 let rounds = warm_up(&mut round, effort);
                 start.wait();
@@ -89,33 +94,40 @@ fn measure(round: &mut Round, rounds: u64, effort: Effort) -> Measurement {
 }
 
 /// The round of a pattern. What it keeps alive is never freed: the process ends with the measurement.
-fn round(family: Family, workload: &Workload, seed: u64) -> Round {
+fn round<A: Allocator>(allocator: A, workload: &Workload, seed: u64) -> Round {
     let size = workload.size;
     match workload.pattern {
-        Pattern::Pair => pairs(family, move |family| family.malloc(size)),
-        Pattern::Zeroed => pairs(family, move |family| family.calloc(size)),
-        Pattern::Aligned(alignment) => pairs(family, move |family| family.aligned(alignment, size)),
-        Pattern::Batch(order) => batches(family, size, order, seed),
-        Pattern::Churn => churn(family, size, seed),
-        Pattern::Grow(step) => grow(family, size, step),
-        Pattern::Handover | Pattern::Ring => {
-            panic!("{} needs two threads with a part each", workload.name)
+        Pattern::Pair => pairs(allocator, size, USUAL, move || allocator.malloc(size)),
+        Pattern::Zeroed => pairs(allocator, size, USUAL, move || allocator.calloc(size)),
+        Pattern::Aligned(alignment) => pairs(allocator, size, alignment, move || {
+            allocator.aligned(alignment, size)
+        }),
+        Pattern::Batch(order) => batches(allocator, size, order, seed),
+        Pattern::Churn => churn(allocator, size, seed),
+        Pattern::Grow(step) => grow(allocator, size, step),
+        Pattern::Handover | Pattern::Ring | Pattern::Classic(_) => {
+            panic!("{} starts its own threads", workload.name)
         }
     }
 }
 
-fn pairs(family: Family, allocate: impl Fn(&Family) -> *mut u8 + 'static) -> Round {
+fn pairs<A: Allocator>(
+    allocator: A,
+    size: usize,
+    alignment: usize,
+    allocate: impl Fn() -> *mut u8 + 'static,
+) -> Round {
     Box::new(move || {
         for _ in 0..ROUND {
-            let block = allocate(&family);
-            // SAFETY: the block is new, and forgotten with this.
-            unsafe { family.free(block) };
+            let block = allocate();
+            // SAFETY: the block is new, of that size and alignment, and forgotten with this.
+            unsafe { allocator.free(block, size, alignment) };
         }
         ROUND
     })
 }
 
-fn batches(family: Family, size: usize, order: Order, seed: u64) -> Round {
+fn batches<A: Allocator>(allocator: A, size: usize, order: Order, seed: u64) -> Round {
     let count = workload::batch(size);
     let mut slots = Slots::new(count);
     let mut places = (order == Order::Random).then(|| Slots::shuffled(count, seed));
@@ -124,16 +136,16 @@ fn batches(family: Family, size: usize, order: Order, seed: u64) -> Round {
         if let Some(places) = &mut places {
             // In random places now: so they are freed at random by and by.
             for &place in places.numbers().iter() {
-                blocks[place] = family.malloc(size);
+                blocks[place] = allocator.malloc(size);
             }
         } else {
             for block in blocks.iter_mut() {
-                *block = family.malloc(size);
+                *block = allocator.malloc(size);
             }
         }
         let free = |&block: &*mut u8| {
             // SAFETY: every slot was filled above, and is filled anew before it is read again.
-            unsafe { family.free(block) }
+            unsafe { allocator.free(block, size, USUAL) }
         };
         if order == Order::Reversed {
             blocks.iter().rev().for_each(free);
@@ -144,11 +156,37 @@ fn batches(family: Family, size: usize, order: Order, seed: u64) -> Round {
     })
 }
 
-fn churn(family: Family, size: usize, seed: u64) -> Round {
+/// What a slot of churn holds: the block, and its size if the allocator wants to know it again, in the upper 16 bits,
+/// which no address of a process has.
+#[inline(always)]
+fn remember<A: Allocator>(block: *mut u8, size: usize) -> *mut u8 {
+    if A::WANTS_SIZES {
+        block.map_addr(|address| address | size << SIZE_BITS)
+    } else {
+        block
+    }
+}
+
+/// The block in a slot and its size, if that is there.
+#[inline(always)]
+fn recall<A: Allocator>(slot: *mut u8) -> (*mut u8, usize) {
+    if A::WANTS_SIZES {
+        let block = slot.map_addr(|address| address & ((1 << SIZE_BITS) - 1));
+        (block, slot.addr() >> SIZE_BITS)
+    } else {
+        (slot, 0)
+    }
+}
+
+/// Where the size begins.
+const SIZE_BITS: u32 = usize::BITS - 16;
+
+fn churn<A: Allocator>(allocator: A, size: usize, seed: u64) -> Round {
     let mut random = Random::new(seed);
     let mut slots = Slots::new(CHURN_BLOCKS);
     for block in slots.blocks() {
-        *block = family.malloc(random.between(1, size as u32) as usize);
+        let size = random.between(1, size as u32) as usize;
+        *block = remember::<A>(allocator.malloc(size), size);
     }
     Box::new(move || {
         let blocks = slots.blocks();
@@ -156,35 +194,38 @@ fn churn(family: Family, size: usize, seed: u64) -> Round {
             // One draw for both: its halves are independent.
             let bits = random.next_u64();
             let below = |half: u64, bound: usize| ((half * bound as u64) >> 32) as usize;
-            let block = &mut blocks[below(bits >> 32, CHURN_BLOCKS)];
-            // SAFETY: every slot holds a live block; this one's is replaced at once.
-            unsafe { family.free(*block) };
-            *block = family.malloc(1 + below(bits & 0xFFFF_FFFF, size));
+            let slot = &mut blocks[below(bits >> 32, CHURN_BLOCKS)];
+            let (block, old) = recall::<A>(*slot);
+            // SAFETY: every slot holds a live block and its size; this one's is replaced at once.
+            unsafe { allocator.free(block, old, USUAL) };
+            let new = 1 + below(bits & 0xFFFF_FFFF, size);
+            *slot = remember::<A>(allocator.malloc(new), new);
         }
         ROUND
     })
 }
 
-fn grow(family: Family, size: usize, step: usize) -> Round {
+fn grow<A: Allocator>(allocator: A, size: usize, step: usize) -> Round {
     let steps = size / step;
     Box::new(move || {
-        let mut block = family.malloc(step);
+        let mut block = allocator.malloc(step);
         for reached in 1..steps {
             // SAFETY: the block is live and known here only; what is written is the first byte of the part that it
             // has grown by.
             unsafe {
-                block = family.realloc(block, (reached + 1) * step);
+                block = allocator.realloc(block, reached * step, (reached + 1) * step);
                 block.add(reached * step).write_volatile(1);
             }
         }
         // SAFETY: live, and forgotten with this.
-        unsafe { family.free(block) };
+        unsafe { allocator.free(block, size, USUAL) };
         steps as u64
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::family::Family;
     use super::*;
 
     const EFFORT: Effort = Effort {
@@ -198,7 +239,10 @@ mod tests {
         let family = Family::resolve().unwrap();
         for workload in workload::all() {
             // The larger ones take long without optimisation.
-            if !workload.runs_on(1) || workload.size > 64 << 10 {
+            if !workload.runs_on(1)
+                || workload.size > 64 << 10
+                || matches!(workload.pattern, Pattern::Classic(_))
+            {
                 continue;
             }
             let measurement = run(family, &workload, 1, EFFORT);

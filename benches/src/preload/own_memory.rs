@@ -4,8 +4,9 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a driver needs for its task, its answer and its threads is far less.
-const BYTES: usize = 4 << 20;
+/// What a driver needs for its task, its answer and its threads (hundreds of bytes each) is far less. Nothing is touched
+/// before it is used.
+const BYTES: usize = 64 << 20;
 
 /// Serves from an array in the program, and never reuses what is freed: a driver is over before long.
 pub struct OwnMemory {

@@ -6,26 +6,31 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::task::{Answer, Task};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// How long a driver may take. Hundreds of times what it should; it is for one that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs `driver` on a task, with the task's library preloaded.
+/// Runs `driver` on a task, its only argument, with `library` preloaded, and returns its answer.
 ///
 /// # Errors
 /// When the process cannot be started, fails, hangs or answers nonsense; with what it has said itself.
-pub fn run(driver: &Path, task: &Task) -> Result<Answer, String> {
+pub fn run<A: DeserializeOwned>(
+    driver: &Path,
+    task: &impl Serialize,
+    library: Option<&Path>,
+) -> Result<A, String> {
     let argument = serde_json::to_string(task).map_err(|error| error.to_string())?;
     let mut command = Command::new(driver);
     command.arg(argument).env_remove("LD_PRELOAD");
-    if let Some(library) = &task.library {
+    if let Some(library) = library {
         command.env("LD_PRELOAD", library);
     }
     answer(command, PATIENCE)
 }
 
-fn answer(mut command: Command, patience: Duration) -> Result<Answer, String> {
+fn answer<A: DeserializeOwned>(mut command: Command, patience: Duration) -> Result<A, String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -68,6 +73,7 @@ fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preload::task::Answer;
 
     /// What becomes of a driver that is this shell script.
     fn outcome(script: &str, patience: Duration) -> Result<Answer, String> {

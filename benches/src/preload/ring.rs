@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::family::Family;
+use super::allocator::{Allocator, USUAL};
 use super::handover::wait_until;
 use super::task::{Effort, Measurement};
 use super::workload::RING_BLOCKS;
@@ -94,11 +94,11 @@ const MARK: *mut u8 = ptr::null_mut();
 ///
 /// # Panics
 /// When a thread cannot be made.
-pub fn run(family: Family, size: usize, effort: Effort) -> Measurement {
+pub fn run<A: Allocator>(allocator: A, size: usize, effort: Effort) -> Measurement {
     let ring = Ring::new();
     thread::scope(|scope| {
-        let producer = scope.spawn(|| produce(family, size, &ring, effort));
-        let consumer = scope.spawn(|| consume(family, &ring));
+        let producer = scope.spawn(|| produce(allocator, size, &ring, effort));
+        let consumer = scope.spawn(|| consume(allocator, size, &ring));
         let (time, blocks) = producer.join().expect("no thread panics");
         let both = time + consumer.join().expect("no thread panics");
         Measurement::new(both, blocks)
@@ -106,7 +106,12 @@ pub fn run(family: Family, size: usize, effort: Effort) -> Measurement {
 }
 
 /// Returns the time of the measured part and the number of its blocks.
-fn produce(family: Family, size: usize, ring: &Ring, effort: Effort) -> (Duration, u64) {
+fn produce<A: Allocator>(
+    allocator: A,
+    size: usize,
+    ring: &Ring,
+    effort: Effort,
+) -> (Duration, u64) {
     let mut end = Producer {
         ring,
         put: 0,
@@ -114,7 +119,7 @@ fn produce(family: Family, size: usize, ring: &Ring, effort: Effort) -> (Duratio
     };
     let round = |end: &mut Producer<'_>| {
         for _ in 0..ROUND {
-            end.put(family.malloc(size));
+            end.put(allocator.malloc(size));
         }
     };
     let start = thread_cpu_time();
@@ -139,7 +144,7 @@ fn produce(family: Family, size: usize, ring: &Ring, effort: Effort) -> (Duratio
 }
 
 /// Returns the time between both marks.
-fn consume(family: Family, ring: &Ring) -> Duration {
+fn consume<A: Allocator>(allocator: A, size: usize, ring: &Ring) -> Duration {
     let mut end = Consumer {
         ring,
         taken: 0,
@@ -152,7 +157,7 @@ fn consume(family: Family, ring: &Ring) -> Duration {
                 return thread_cpu_time();
             }
             // SAFETY: the producer has passed this live block on, and forgotten it.
-            unsafe { family.free(block) };
+            unsafe { allocator.free(block, size, USUAL) };
         }
     };
     let start = free_until_mark();
@@ -161,6 +166,7 @@ fn consume(family: Family, ring: &Ring) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::family::Family;
     use super::*;
 
     #[test]

@@ -111,7 +111,7 @@ const MIMALLOC_FLAGS: &[&str] = &[
 /// When the sources cannot be fetched or compiled.
 pub fn build(source: &Source) -> Result<Library, String> {
     let root = package_root(source.package)?;
-    let directory = library::directory()?;
+    let directory = library::directory("preload")?;
     let output = directory.join(format!("lib{}.so", source.name));
     let record = output.with_extension("command");
     let line = format!("{:?}\n", command(source, &root, &output));

@@ -13,7 +13,10 @@
 //! | regrow-SIZE | malloc of a small block, realloc by equal [steps](step) to SIZE, free; the operation is the step |
 //! | append-SIZE | the same by steps of 64 bytes |
 //! | xalloc-, xfree-SIZE | a thread allocates batches, another frees each in order, while the next one is allocated; the operation is the allocation, or the free |
+//! | classic-NAME | what allocators have been compared by for long, see [`classic`](super::classic) |
 //! | prodcons-SIZE | a thread allocates blocks and passes them through a ring of [`RING_BLOCKS`] to another, which frees them; the time of both threads counts, with that of the ring and of waiting |
+
+use super::classic::Classic;
 
 /// How many blocks are live in churn.
 pub const CHURN_BLOCKS: usize = 10_000;
@@ -51,6 +54,8 @@ pub enum Pattern {
     Handover,
     /// A producer and a consumer around a bounded ring.
     Ring,
+    /// One of the classic workloads.
+    Classic(Classic),
 }
 
 /// A pattern at a size.
@@ -60,7 +65,7 @@ pub struct Workload {
     pub name: String,
     /// The calls.
     pub pattern: Pattern,
-    /// The size of the blocks, or the largest of them, in bytes.
+    /// The size of the blocks, or the largest of them, in bytes; 0 when the pattern has sizes of its own.
     pub size: usize,
 }
 
@@ -84,6 +89,11 @@ impl Workload {
         }
     }
 
+    /// Whether it is one of the classic workloads.
+    pub fn is_classic(&self) -> bool {
+        matches!(self.pattern, Pattern::Classic(_))
+    }
+
     /// Whether the workload needs two threads, of which each has its own part.
     pub fn is_for_two_threads(&self) -> bool {
         matches!(self.pattern, Pattern::Handover | Pattern::Ring)
@@ -91,7 +101,11 @@ impl Workload {
 
     /// Whether the workload can run on `threads` threads.
     pub fn runs_on(&self, threads: u32) -> bool {
-        threads > 0 && (!self.is_for_two_threads() || threads == 2)
+        threads > 0
+            && match self.pattern {
+                Pattern::Classic(classic) => classic.runs_on(threads),
+                _ => !self.is_for_two_threads() || threads == 2,
+            }
     }
 }
 
@@ -120,6 +134,11 @@ pub fn all() -> Vec<Workload> {
     add("append", Pattern::Grow(64), &[64 << 10]);
     add("xfree", Pattern::Handover, &SIZES[..6]);
     add("prodcons", Pattern::Ring, &SIZES[..4]);
+    workloads.extend(Classic::ALL.map(|(name, classic)| Workload {
+        name: format!("classic-{name}"),
+        pattern: Pattern::Classic(classic),
+        size: 0,
+    }));
     workloads
 }
 
@@ -164,7 +183,7 @@ mod tests {
         assert_eq!(names.len(), workloads.len());
         let rows: Vec<_> = workloads.iter().flat_map(Workload::rows).collect();
         assert_eq!(rows.iter().collect::<HashSet<_>>().len(), rows.len());
-        assert_eq!(rows.len(), 55);
+        assert_eq!(rows.len(), 63);
         for name in [
             "pair-16",
             "rand-1M",
@@ -204,7 +223,9 @@ mod tests {
     #[test]
     fn two_sided_workloads_need_two_threads() {
         for workload in all() {
-            assert_eq!(workload.runs_on(1), !workload.is_for_two_threads());
+            let needs_two = workload.is_for_two_threads()
+                || workload.pattern == Pattern::Classic(Classic::Xmalloc);
+            assert_eq!(workload.runs_on(1), !needs_two);
             assert!(workload.runs_on(2));
         }
     }

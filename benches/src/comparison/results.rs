@@ -7,7 +7,7 @@ use crate::statistics::{geometric_mean, median, minimum};
 /// What one peer reached in one row.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
-    /// Nanoseconds of CPU time per operation, one for each repetition that succeeded.
+    /// CPU time in the unit of [`Results::unit`], one for each repetition that succeeded.
     pub samples: Vec<f64>,
     /// The most memory that the process had resident in each of them, in KiB.
     pub peak_rss_kib: Vec<f64>,
@@ -20,8 +20,8 @@ pub struct Cell {
 pub struct Row {
     /// The name.
     pub name: String,
-    /// How many threads ran.
-    pub threads: u32,
+    /// The heading that it stands under: how many threads ran, or what else the rows of a table have in common.
+    pub section: String,
     /// In the order of [`Results::peers`].
     pub cells: Vec<Cell>,
 }
@@ -35,9 +35,22 @@ impl Row {
     }
 }
 
+/// The heading of the rows that so many threads ran.
+pub fn threads_section(threads: u32) -> String {
+    if threads == 1 {
+        "1 thread".to_owned()
+    } else {
+        format!("{threads} threads")
+    }
+}
+
 /// All that was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
+    /// What the samples are: "CPU time per operation".
+    pub quantity: &'static str,
+    /// What they are counted in: "ns".
+    pub unit: &'static str,
     /// The names of the peers.
     pub peers: Vec<String>,
     /// Ours among them.
@@ -75,8 +88,8 @@ impl Measure {
 pub struct Best {
     /// Which peer.
     pub peer: usize,
-    /// Its nanoseconds per operation.
-    pub nanoseconds: f64,
+    /// Its CPU time.
+    pub time: f64,
     /// How many times as long ours takes.
     pub ours_to_best: Option<f64>,
 }
@@ -90,15 +103,15 @@ impl Results {
 
     /// The fastest peer of a row, by the minimum, ours left aside.
     pub fn best(&self, row: &Row) -> Option<Best> {
-        let nanoseconds = |peer: usize| Measure::Minimum.of(&row.cells[peer]);
+        let time = |peer: usize| Measure::Minimum.of(&row.cells[peer]);
         let (peer, best) = (0..self.peers.len())
             .filter(|&peer| peer != self.ours)
-            .filter_map(|peer| Some((peer, nanoseconds(peer)?)))
+            .filter_map(|peer| Some((peer, time(peer)?)))
             .min_by(|(_, one), (_, other)| one.total_cmp(other))?;
         Some(Best {
             peer,
-            nanoseconds: best,
-            ours_to_best: nanoseconds(self.ours).map(|ours| ours / best),
+            time: best,
+            ours_to_best: time(self.ours).map(|ours| ours / best),
         })
     }
 
@@ -126,7 +139,8 @@ impl Results {
         peaks.copied().max_by(f64::total_cmp)
     }
 
-    /// In how many rows ours takes more than `limit` times as long as the best peer, and in how many both have a number.
+    /// In how many rows ours takes more than `limit` times as long as the best peer, and in how many both have a
+    /// number.
     pub fn rows_above(&self, limit: f64) -> (usize, usize) {
         let ratios: Vec<_> = self
             .rows
@@ -135,6 +149,13 @@ impl Results {
             .collect();
         let above = ratios.iter().filter(|&&ratio| ratio > limit).count();
         (above, ratios.len())
+    }
+
+    /// Whether ours has a number everywhere.
+    pub fn ours_succeeded(&self) -> bool {
+        self.rows
+            .iter()
+            .all(|row| row.cells[self.ours].errors.is_empty())
     }
 
     /// The groups that the rows belong to, each once, in the order of the rows.
@@ -148,16 +169,16 @@ impl Results {
         groups
     }
 
-    /// The numbers of threads that there are rows for, in the order of the rows.
-    pub fn thread_counts(&self) -> Vec<u32> {
-        let mut counts: Vec<_> = self.rows.iter().map(|row| row.threads).collect();
-        counts.dedup();
-        counts
+    /// The headings that there are rows under, in the order of the rows.
+    pub fn sections(&self) -> Vec<&str> {
+        let mut sections: Vec<_> = self.rows.iter().map(|row| row.section.as_str()).collect();
+        sections.dedup();
+        sections
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn cell(samples: &[f64], peak: f64) -> Cell {
@@ -169,13 +190,15 @@ pub(super) mod tests {
     }
 
     /// Three peers, ours first, the baseline second; the third fails in the last row.
-    pub(in crate::preload) fn results() -> Results {
+    pub(crate) fn results() -> Results {
         let row = |name: &str, threads, cells: [Cell; 3]| Row {
             name: name.to_owned(),
-            threads,
+            section: threads_section(threads),
             cells: cells.to_vec(),
         };
         Results {
+            quantity: "CPU time per operation",
+            unit: "ns",
             peers: ["ours", "base", "other"].map(str::to_owned).to_vec(),
             ours: 0,
             baseline: 1,
@@ -213,7 +236,7 @@ pub(super) mod tests {
     fn the_best_peer_is_never_ours() {
         let results = results();
         let best = results.best(&results.rows[0]).unwrap();
-        assert_eq!((best.peer, best.nanoseconds), (2, 4.0));
+        assert_eq!((best.peer, best.time), (2, 4.0));
         assert_eq!(best.ours_to_best, Some(1.25));
         let best = results.best(&results.rows[1]).unwrap();
         assert_eq!((best.peer, best.ours_to_best), (1, Some(2.0)));
@@ -227,11 +250,11 @@ pub(super) mod tests {
         assert!((results.mean(0, Measure::Minimum, all).unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(results.mean(2, Measure::Minimum, all), Some(0.4));
         assert_eq!(
-            results.mean(2, Measure::Minimum, |row| row.threads == 2),
+            results.mean(2, Measure::Minimum, |row| row.section == "2 threads"),
             None
         );
         assert_eq!(results.peak_rss_kib(0), Some(400.0));
-        assert_eq!(results.thread_counts(), [1, 2]);
+        assert_eq!(results.sections(), ["1 thread", "2 threads"]);
         assert_eq!(results.groups(), ["pair"]);
     }
 }

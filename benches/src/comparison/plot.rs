@@ -6,11 +6,11 @@ use svg::node::element::{Circle, Group, Line, Rectangle, Text, Title};
 use super::results::{Measure, Results, Row};
 
 const WIDTH: f64 = 960.0;
-const LEFT: f64 = 120.0;
+const LEFT: f64 = 130.0;
 const RIGHT: f64 = 30.0;
 const ROW: f64 = 15.0;
 const HEAD: f64 = 70.0;
-/// Above each number of threads, and below the last row.
+/// Above each section, and below the last row.
 const GAP: f64 = 34.0;
 
 /// Ours first; then for each of the peers in their order.
@@ -65,8 +65,8 @@ pub fn draw(results: &Results) -> String {
             .flat_map(&ratios)
             .map(|(_, ratio)| ratio),
     );
-    let counts = results.thread_counts();
-    let height = HEAD + results.rows.len() as f64 * ROW + counts.len() as f64 * GAP + GAP;
+    let sections = results.sections();
+    let height = HEAD + results.rows.len() as f64 * ROW + sections.len() as f64 * GAP + GAP;
     let mut document = Document::new()
         .set("viewBox", (0.0, 0.0, WIDTH, height))
         .set("font-family", "sans-serif")
@@ -77,28 +77,23 @@ pub fn draw(results: &Results) -> String {
                 10.0,
                 18.0,
                 &format!(
-                    "CPU time per operation as a multiple of {}'s (left is faster; means in brackets)",
-                    results.peers[results.baseline]
+                    "{} as a multiple of {}'s (left is faster; means in brackets)",
+                    results.quantity, results.peers[results.baseline]
                 ),
             )
             .set("font-size", 14),
         )
         .add(legend(results));
     let mut y = HEAD;
-    for threads in counts {
+    for section in sections {
         y += GAP;
         let rows: Vec<_> = results
             .rows
             .iter()
-            .filter(|row| row.threads == threads)
+            .filter(|row| row.section == section)
             .collect();
-        let heading = if threads == 1 {
-            "1 thread".to_owned()
-        } else {
-            format!("{threads} threads")
-        };
         document = document
-            .add(text(10.0, y - 8.0, &heading).set("font-weight", "bold"))
+            .add(text(10.0, y - 8.0, section).set("font-weight", "bold"))
             .add(axis(&scale, y, y + rows.len() as f64 * ROW));
         for row in rows {
             document = document.add(dots(results, row, &ratios(row), &scale, y + ROW / 2.0));

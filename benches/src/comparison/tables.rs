@@ -1,43 +1,85 @@
 //! The results for people.
 
-use allotment_benches::preload::results::{Measure, Results, Row};
-use allotment_benches::table::Table;
+use super::results::{Measure, Results, Row};
+use crate::table::Table;
 
 /// No row of ours should take more than this many times as long as the best peer's.
 const LIMIT: f64 = 1.25;
 
-/// Prints a table for each number of threads, and the means.
-pub(super) fn print(results: &Results) {
-    for threads in results.thread_counts() {
+/// How wide the column of the rows' names is.
+const FIRST: usize = 18;
+
+/// Prints a table of times for each section, one of the kinds of rows, and the means.
+pub fn print(results: &Results) {
+    for section in results.sections() {
         println!(
-            "\n{threads} thread{}: nanoseconds of CPU time per operation, and multiples of {}'s",
-            if threads == 1 { "" } else { "s" },
-            results.peers[results.baseline]
+            "\n{section}: {} in {}, and multiples of {}'s",
+            results.quantity, results.unit, results.peers[results.baseline]
         );
-        print_rows(results, threads);
+        print_rows(results, section);
     }
-    print_groups(results);
+    let groups = results.groups();
+    if groups.len() < results.rows.len() {
+        print_groups(results, &groups);
+    }
     print_means(results);
     print_errors(results);
 }
 
-fn print_rows(results: &Results, threads: u32) {
-    let base = format!("{} ns", results.peers[results.baseline]);
-    let ours = format!("{} ns", results.peers[results.ours]);
+/// Prints the peak of resident memory of each row.
+pub fn print_memory(results: &Results) {
+    let baseline = &results.peers[results.baseline];
+    println!("\nPeak of resident memory, and multiples of {baseline}'s");
+    let base = format!("{baseline} MiB");
+    let ours = format!("{} MiB", results.peers[results.ours]);
     let mut headings = vec!["row", &base, &ours];
-    let columns: Vec<_> = (0..results.peers.len())
+    let columns = columns(results);
+    headings.extend(columns.iter().map(|&peer| results.peers[peer].as_str()));
+    let table = Table::new(FIRST, &headings);
+    for row in &results.rows {
+        let mib = |peer: usize| {
+            cell(
+                Measure::PeakRss
+                    .of(&row.cells[peer])
+                    .map(|kib| kib / 1024.0),
+            )
+        };
+        let mut cells = vec![row.name.clone(), mib(results.baseline), mib(results.ours)];
+        cells.extend(
+            columns
+                .iter()
+                .map(|&peer| cell(results.ratio(row, peer, Measure::PeakRss))),
+        );
+        table.row(&cells);
+    }
+    table.rule();
+    let mut cells = vec!["mean".to_owned(), String::new(), String::new()];
+    cells.extend(
+        columns
+            .iter()
+            .map(|&peer| cell(results.mean(peer, Measure::PeakRss, |_| true))),
+    );
+    table.row(&cells);
+}
+
+/// The peers that get a column of ratios: the baseline's would be ones.
+fn columns(results: &Results) -> Vec<usize> {
+    (0..results.peers.len())
         .filter(|&peer| peer != results.baseline)
-        .collect();
+        .collect()
+}
+
+fn print_rows(results: &Results, section: &str) {
+    let base = format!("{} {}", results.peers[results.baseline], results.unit);
+    let ours = format!("{} {}", results.peers[results.ours], results.unit);
+    let mut headings = vec!["row", &base, &ours];
+    let columns = columns(results);
     headings.extend(columns.iter().map(|&peer| results.peers[peer].as_str()));
     headings.extend(["best peer   ", "ours/best"]);
-    let table = Table::new(15, &headings);
-    for row in results.rows.iter().filter(|row| row.threads == threads) {
-        let nanoseconds = |peer: usize| cell(Measure::Minimum.of(&row.cells[peer]));
-        let mut cells = vec![
-            row.name.clone(),
-            nanoseconds(results.baseline),
-            nanoseconds(results.ours),
-        ];
+    let table = Table::new(FIRST, &headings);
+    for row in results.rows.iter().filter(|row| row.section == section) {
+        let time = |peer: usize| cell(Measure::Minimum.of(&row.cells[peer]));
+        let mut cells = vec![row.name.clone(), time(results.baseline), time(results.ours)];
         cells.extend(
             columns
                 .iter()
@@ -58,21 +100,21 @@ fn print_rows(results: &Results, threads: u32) {
         cells.extend(
             columns
                 .iter()
-                .map(|&peer| cell(results.mean(peer, measure, |row| row.threads == threads))),
+                .map(|&peer| cell(results.mean(peer, measure, |row| row.section == section))),
         );
         table.row(&cells);
     }
 }
 
-fn print_groups(results: &Results) {
+fn print_groups(results: &Results, groups: &[&str]) {
     println!(
         "\nGeometric means over all rows of a kind, as multiples of {}'s",
         results.peers[results.baseline]
     );
     let mut headings = vec!["rows"];
     headings.extend(results.peers.iter().map(String::as_str));
-    let table = Table::new(15, &headings);
-    for group in results.groups() {
+    let table = Table::new(FIRST, &headings);
+    for &group in groups {
         let mut cells = vec![group.to_owned()];
         cells
             .extend((0..results.peers.len()).map(|peer| {
@@ -120,7 +162,7 @@ fn print_errors(results: &Results) {
         for (peer, cell) in row.cells.iter().enumerate() {
             for error in &cell.errors {
                 let message = format!("{}: {error}", results.peers[peer]);
-                let row = format!("{}/{}", row.name, row.threads);
+                let row = format!("{} ({})", row.name, row.section);
                 match lines.iter_mut().find(|(known, _)| *known == message) {
                     Some((_, rows)) if rows.contains(&row) => {}
                     Some((_, rows)) => rows.push(row),
@@ -130,7 +172,7 @@ fn print_errors(results: &Results) {
         }
     }
     for (message, rows) in lines {
-        println!("failed: {message} (in {})", rows.join(", "));
+        println!("failed: {message}: {}", rows.join(", "));
     }
 }
 
