@@ -9,7 +9,7 @@ use allotment_core::lock_api::RawMutex;
 use allotment_core::{CreateError, Damage, FaultHandler, LocalHeap, Options, Pool};
 
 use crate::lock::FutexMutex;
-use crate::mapping::{MapError, Mapping, Snapshot};
+use crate::mapping::{CopyPlace, MapError, Mapping, Snapshot};
 use crate::os_error::{KeepErrno, OsError};
 use crate::thread::{self, Binding};
 
@@ -115,6 +115,22 @@ impl Arena {
     pub unsafe fn detach_from_parent(&self, used: usize) -> Result<(), MapError> {
         // SAFETY: exclusive by condition.
         unsafe { (*self.mapping.get()).detach_from_parent(used) }
+    }
+
+    /// See [`Mapping::detach_from_parent_to`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there, and no reference to the mapping is in use.
+    pub unsafe fn detach_from_parent_to(
+        &self,
+        used: usize,
+        place: CopyPlace,
+    ) -> Result<(), MapError> {
+        // SAFETY: exclusive by condition.
+        unsafe { (*self.mapping.get()).detach_from_parent_to(used, place) }
     }
 
     /// See [`Mapping::put`].

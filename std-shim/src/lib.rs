@@ -14,6 +14,7 @@
 //! arena     a mapping, the pool in it, growth, and each thread's local heap in it
 //!   message   lines on standard error
 //! global    a Rust program's global allocator
+//! kind      pools with a policy: over the caller's memory, in a directory, on a device
 //! pools     arenas of which there may be many, a local heap of each thread's in each
 //! map       files and Device DAX mapped as persistent memory
 //! persist   flushing, draining and copying to persistent memory
@@ -25,6 +26,7 @@
 pub mod arena;
 pub mod config;
 mod global;
+pub mod kind;
 pub mod lock;
 pub mod map;
 pub mod mapping;

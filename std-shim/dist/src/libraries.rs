@@ -70,6 +70,66 @@ pub(crate) const LIBRARIES: &[Library] = &[
             library: "pmem2",
         }),
     },
+    Library {
+        package: Package {
+            name: "allotment-libvmem",
+            directory: "std-shim/abi/libvmem",
+            kind: Kind::StaticLibrary,
+        },
+        soname: "libvmem.so.1",
+        link_name: Some("libvmem.so"),
+        version_script: "libvmem.map",
+        headers: &["libvmem.h"],
+        pkg_config: Some(PkgConfig {
+            name: "libvmem",
+            description: "malloc in pools of memory that you choose (Allotment's libvmem)",
+            version: "1.8",
+            library: "vmem",
+        }),
+    },
+    Library {
+        package: Package {
+            name: "allotment-libvmmalloc",
+            directory: "std-shim/abi/libvmmalloc",
+            kind: Kind::StaticLibrary,
+        },
+        soname: "libvmmalloc.so.1",
+        link_name: Some("libvmmalloc.so"),
+        version_script: "libvmmalloc.map",
+        headers: &["libvmmalloc.h"],
+        pkg_config: Some(PkgConfig {
+            name: "libvmmalloc",
+            description: "A program's heap in a pool in a file (Allotment's libvmmalloc)",
+            version: "1.8",
+            library: "vmmalloc",
+        }),
+    },
+    Library {
+        package: Package {
+            name: "allotment-libmemkind",
+            directory: "std-shim/abi/libmemkind",
+            kind: Kind::StaticLibrary,
+        },
+        soname: "libmemkind.so.0",
+        link_name: Some("libmemkind.so"),
+        version_script: "libmemkind.map",
+        headers: &[
+            "memkind.h",
+            "memkind_deprecated.h",
+            "memkind_memtier.h",
+            "memkind_handle.h",
+            "memkind_allocator.h",
+            "pmem_allocator.h",
+            "fixed_allocator.h",
+            "hbwmalloc.h",
+        ],
+        pkg_config: Some(PkgConfig {
+            name: "memkind",
+            description: "Heaps in kinds of memory: files, the program's own, NUMA nodes (Allotment's memkind)",
+            version: "1.14.0",
+            library: "memkind",
+        }),
+    },
 ];
 
 impl Library {
@@ -106,6 +166,8 @@ impl Library {
             .arg(format!("-Wl,-soname,{}", self.soname))
             .args(["-Wl,--gc-sections", "-Wl,--strip-debug"])
             .args(["-Wl,-z,relro,-z,now", "-Wl,-z,defs", "-Wl,--as-needed"])
+            // Threads run code in it when they end.
+            .arg("-Wl,-z,nodelete")
             // What Rust's standard library needs.
             .args(["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"])
             .status()

@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use file::BackingFile;
 pub use file::FileKind;
-pub use snapshot::Snapshot;
+pub use snapshot::{CopyPlace, Snapshot};
 
 use crate::os_error::OsError;
 use crate::path_buffer::PathBuffer;
@@ -277,11 +277,27 @@ impl Mapping {
     /// The caller is the only thread, no part of the range changes during the call, and its own
     /// stack is not inside the range.
     pub unsafe fn detach_from_parent(&mut self, used: usize) -> Result<(), MapError> {
+        // SAFETY: forwarded.
+        unsafe { self.detach_from_parent_to(used, CopyPlace::FileOrMemory) }
+    }
+
+    /// As [`Mapping::detach_from_parent`], with the copy in a place of the caller's choice.
+    ///
+    /// # Errors
+    /// If the copy cannot be made there. The range must not be used then.
+    ///
+    /// # Safety
+    /// As for [`Mapping::detach_from_parent`].
+    pub unsafe fn detach_from_parent_to(
+        &mut self,
+        used: usize,
+        place: CopyPlace,
+    ) -> Result<(), MapError> {
         let Backing::File(file) = &self.backing else {
             return Ok(());
         };
         // SAFETY: this function's conditions are the same.
-        let copy = unsafe { snapshot::replace(file, self.start, self.capacity, used)? };
+        let copy = unsafe { snapshot::replace(file, self.start, self.capacity, used, place)? };
         self.take_over(copy);
         Ok(())
     }

@@ -95,6 +95,17 @@ enum Content {
     Anonymous(usize),
 }
 
+/// Where the child of a fork gets its copy of a file's mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyPlace {
+    /// An unlinked temporary file in the same directory.
+    File,
+    /// Anonymous memory.
+    Memory,
+    /// A file, or memory where no file can be had.
+    FileOrMemory,
+}
+
 impl Snapshot {
     /// Copies the first `used` bytes of a file's mapping into a file of its own or, if that cannot be
     /// had, into anonymous memory.
@@ -111,13 +122,23 @@ impl Snapshot {
             used,
             extra: false,
         };
-        Snapshot::of(&source, start, capacity)
+        Snapshot::of(&source, start, capacity, CopyPlace::FileOrMemory)
     }
 
-    fn of(source: &Source<'_>, start: usize, capacity: usize) -> Result<Snapshot, MapError> {
-        let (content, committed) = match copy_to_file(source, start, capacity) {
-            Ok(file) => (Content::File(file), source.used),
-            Err(_) => (
+    fn of(
+        source: &Source<'_>,
+        start: usize,
+        capacity: usize,
+        place: CopyPlace,
+    ) -> Result<Snapshot, MapError> {
+        let file = match place {
+            CopyPlace::Memory => None,
+            CopyPlace::File => Some(copy_to_file(source, start, capacity)?),
+            CopyPlace::FileOrMemory => copy_to_file(source, start, capacity).ok(),
+        };
+        let (content, committed) = match file {
+            Some(file) => (Content::File(file), source.used),
+            None => (
                 Content::Anonymous(copy_to_memory(source, capacity)?),
                 capacity,
             ),
@@ -188,12 +209,13 @@ pub(super) unsafe fn replace(
     start: usize,
     capacity: usize,
     used: usize,
+    place: CopyPlace,
 ) -> Result<(Option<BackingFile>, usize), MapError> {
     let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
     // SAFETY: the conditions are the same.
     unsafe {
         let source = Source::open(file, start, capacity, used)?;
-        Snapshot::of(&source, start, capacity)?.put(start)
+        Snapshot::of(&source, start, capacity, place)?.put(start)
     }
 }
 
@@ -233,15 +255,16 @@ fn copy_to_memory(source: &Source<'_>, capacity: usize) -> Result<usize, MapErro
     Ok(copy)
 }
 
-/// Visits the used parts that hold data, as offset and length.
+/// Visits the used pages that are not zero, as offset and length of those that follow each other.
 fn for_each_extent(
     source: &Source<'_>,
     mut visit: impl FnMut(usize, usize) -> Result<(), OsError>,
 ) -> Result<(), OsError> {
     let (start, used) = (source.start, source.used);
     let Some(descriptor) = source.file.descriptor() else {
-        return for_each_dirty_page(start, used, visit);
+        return for_each_dirty_run(start, 0, used, visit);
     };
+    let page = page_size();
     let mut at = 0;
     while at < used {
         // SAFETY: moves only the descriptor's position, which nobody uses.
@@ -250,44 +273,51 @@ fn for_each_extent(
             return match OsError::last() {
                 // No data from here on.
                 OsError(libc::ENXIO) => Ok(()),
-                _ => for_each_dirty_page(start + at, used - at, |offset, len| {
-                    visit(at + offset, len)
-                }),
+                _ => for_each_dirty_run(start, at, used, visit),
             };
         }
         // SAFETY: as above.
         let hole = unsafe { libc::lseek(descriptor, data, libc::SEEK_HOLE) };
-        let data = data as usize;
+        // A file system may count in less than pages.
+        let data = data as usize & !(page - 1);
         let end = if hole < 0 {
             used
         } else {
-            (hole as usize).min(used)
+            (hole as usize).next_multiple_of(page).min(used)
         };
         if data >= end {
             return Ok(());
         }
-        visit(data, end - data)?;
+        // Space that is allocated and not written to may count as data.
+        for_each_dirty_run(start, data, end, &mut visit)?;
         at = end;
     }
     Ok(())
 }
 
-/// The same by looking for pages that are not zero.
-fn for_each_dirty_page(
+/// The same by looking at all pages between two offsets.
+fn for_each_dirty_run(
     start: usize,
-    used: usize,
+    from: usize,
+    to: usize,
     mut visit: impl FnMut(usize, usize) -> Result<(), OsError>,
 ) -> Result<(), OsError> {
     let page = page_size();
-    for offset in (0..used).step_by(page) {
+    let mut run = None;
+    for offset in (from..to).step_by(page) {
         let words: *const u64 = with_exposed_provenance(start + offset);
         // SAFETY: the page is mapped and committed. It may be written to meanwhile.
         let is_dirty = |number| unsafe { words.add(number).read_volatile() != 0 };
         if (0..page / size_of::<u64>()).any(is_dirty) {
-            visit(offset, page)?;
+            run.get_or_insert(offset);
+        } else if let Some(first) = run.take() {
+            visit(first, offset - first)?;
         }
     }
-    Ok(())
+    match run {
+        Some(first) => visit(first, to - first),
+        None => Ok(()),
+    }
 }
 
 fn write_all(descriptor: i32, address: usize, offset: usize, len: usize) -> Result<(), OsError> {

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn lengths_that_cannot_be_had() {
         let most = usize::MAX & !(page::size() - 1);
-        for len in [most, most - HUGE_PAGE, most / 4 & !(HUGE_PAGE - 1)] {
+        for len in [most, most - HUGE_PAGE, (most / 4) & !(HUGE_PAGE - 1)] {
             assert_eq!(reserve(len, HUGE_PAGE), Err(OsError(libc::ENOMEM)));
         }
     }

@@ -2,7 +2,7 @@
 
 use core::ops::Deref;
 
-pub(crate) use allotment::arena::ArenaError;
+use allotment::arena::ArenaError;
 use allotment::mapping::Mapping;
 use allotment_core::{Fault, LocalHeap};
 

@@ -2,36 +2,13 @@
 
 use core::ffi::{CStr, c_char};
 
-use allotment::config::Config;
-
-use crate::message;
-
 unsafe extern "C" {
     /// The C library's list of `NAME=value` strings. Null until its start-up code has run.
     static environ: *const *const c_char;
 }
 
-/// Reads the configuration. A variable that makes no sense ends the process.
-///
-/// A program that runs with more rights than its caller (`AT_SECURE`, `getauxval(3)`) gets the
-/// defaults: its caller must not make it write files.
-pub(crate) fn configuration() -> Config {
-    let mut config = Config::new();
-    // SAFETY: only asks.
-    if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
-        for_each_entry(|entry| {
-            if let Err(error) = config.apply(entry) {
-                message::refuse_to_start(format_args!("{error}"));
-            }
-        });
-    }
-    if let Err(error) = config.make_absolute() {
-        message::refuse_to_start(format_args!("{error}"));
-    }
-    config
-}
-
-fn for_each_entry(mut visit: impl FnMut(&[u8])) {
+/// Calls `visit` with each entry, of the form `NAME=value`. Does not allocate.
+pub fn for_each_entry(mut visit: impl FnMut(&[u8])) {
     // SAFETY: while this runs, which is once and before the program, nobody changes the list, whose
     // strings end with null bytes and whose last element is null.
     unsafe {

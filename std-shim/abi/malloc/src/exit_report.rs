@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use allotment::config::{BackingKind, Config, StatsFormat};
+use allotment::config::{BackingKind, StatsFormat};
 use allotment::mapping::FileKind;
 use allotment::os_error::{KeepErrno, OsError};
 use allotment::path_buffer::PathBuffer;
@@ -13,6 +13,7 @@ use allotment::text_buffer::TextBuffer;
 use allotment_core::Stats;
 
 use crate::arena::Arena;
+use crate::product::Setup;
 use crate::{heap, message, runtime};
 
 /// More of a path is not shown. Programs may exit from threads with small stacks.
@@ -48,9 +49,9 @@ fn now() -> u64 {
 static STDERR: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
 
 /// At the process's start: makes ready for what the configuration asks.
-pub(crate) fn prepare(config: &Config) {
+pub(crate) fn prepare(setup: &Setup) {
     begin_counting();
-    if config.stats() != StatsFormat::Off {
+    if setup.report_to.is_none() && setup.config.stats() != StatsFormat::Off {
         // SAFETY: only makes a new descriptor, out of the way of numbers that programs choose.
         let copy = unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, 900) };
         if copy >= 0 {
@@ -59,8 +60,11 @@ pub(crate) fn prepare(config: &Config) {
     }
 }
 
-/// Standard error, or its copy if it was closed.
-fn standard_error() -> i32 {
+/// Where the table goes: standard error, or its copy if it was closed, unless there is another place.
+fn destination() -> i32 {
+    if let Some(descriptor) = runtime::setup().and_then(|setup| setup.report_to) {
+        return descriptor;
+    }
     // SAFETY: only asks.
     let open = unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_GETFD) } >= 0;
     if open {
@@ -208,7 +212,7 @@ fn print(
     let mut text = TextBuffer::new();
     // Writing to a TextBuffer does not fail.
     let _ = write(report, &mut text);
-    message::write_all(standard_error(), text.as_str().as_bytes());
+    message::write_all(destination(), text.as_str().as_bytes());
 }
 
 /// One `write(2)`, so that the lines of several processes do not mix.

@@ -26,11 +26,13 @@
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use allotment::lock::ThreadPointer;
+use allotment::mapping::CopyPlace;
 use allotment::os_error::{KeepErrno, OsError};
 use allotment_core::LocalHeap;
 use allotment_core::lock_api::RawMutex;
 
 use crate::arena::Arena;
+use crate::product::Fork;
 use crate::withheld::Begun;
 use crate::{exit_report, heap, message, nested, runtime, withheld};
 
@@ -103,12 +105,17 @@ impl Slot {
     }
 }
 
+/// Whether children get the pool itself if it is in a file.
+fn is_shared() -> bool {
+    runtime::setup().is_some_and(|setup| setup.fork == Fork::Share)
+}
+
 /// Before the fork.
 pub(crate) extern "C" fn prepare() {
     let Some(arena) = runtime::existing_main_arena() else {
         return;
     };
-    if arena.mapping().file_kind().is_none() {
+    if arena.mapping().file_kind().is_none() || is_shared() {
         return;
     }
     let _errno = KeepErrno::new();
@@ -209,8 +216,12 @@ static UNBLOCKED: AtomicBool = AtomicBool::new(false);
 /// # Safety
 /// The caller is the only thread of a fork's child.
 unsafe fn settle_child(arena: &'static Arena) {
-    let slot = Slot::mine();
     let is_file = arena.mapping().file_kind().is_some();
+    if is_file && is_shared() {
+        // The parent's threads go on in it: nothing of theirs may be set right here.
+        return;
+    }
+    let slot = Slot::mine();
     // SAFETY: only asks.
     let pid = unsafe { libc::getpid() };
     let settled = is_file && slot.is_none() && SETTLED.load(Ordering::Relaxed) == pid;
@@ -274,8 +285,12 @@ unsafe fn take_copy(arena: &'static Arena, slot: Option<&Slot>) {
         arena.deferred.forget();
     }
     let used = message & !UNCHANGED;
+    let place = match runtime::setup().map(|setup| setup.fork) {
+        Some(Fork::Copy(place)) => place,
+        _ => CopyPlace::FileOrMemory,
+    };
     // SAFETY: one thread, and the parent keeps the pool as it is if it waits.
-    if let Err(error) = unsafe { arena.detach_from_parent(used) } {
+    if let Err(error) = unsafe { arena.detach_from_parent_to(used, place) } {
         message::abort(format_args!(
             "no copy of the pool for the child of a fork: {error}"
         ));

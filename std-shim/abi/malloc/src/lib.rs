@@ -1,4 +1,5 @@
-//! `liballotment_malloc.so`: the malloc family over one pool, for `LD_PRELOAD`.
+//! The malloc family over one pool, for libraries that replace malloc: `liballotment_malloc.so` and
+//! `libvmmalloc.so.1`, which differ in their [`product`].
 //!
 //! ```text
 //! exports       the C functions, one family a file
@@ -9,6 +10,8 @@
 //!     foreign     pointers that are not ours
 //! signals       handlers do not see the local heap of what they interrupt
 //! runtime       the one-time set-up from the environment, and what the hot path must notice
+//!   product       what the libraries differ in
+//!   environment   its variables
 //! fork          both processes of a fork go on allocating
 //!   withheld      the child must not touch the parent's file before it has a copy
 //! exit_report   the figures at exit
@@ -21,15 +24,16 @@
 
 mod arena;
 mod deferred;
-mod environment;
+pub mod environment;
 mod exit_report;
 pub mod exports;
 mod foreign;
 mod fork;
 mod heap;
 mod lifecycle;
-mod message;
+pub mod message;
 mod nested;
+pub mod product;
 mod runtime;
 mod signals;
 mod withheld;

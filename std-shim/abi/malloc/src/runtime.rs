@@ -4,13 +4,15 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use allotment::arena::ArenaError;
 use allotment::config::{BackingKind, Config};
 use allotment::lock::ThreadPointer;
 use allotment::mapping::Mapping;
 use allotment::os_error::KeepErrno;
 
 use crate::arena::Arena;
-use crate::{environment, exit_report, foreign, fork, message};
+use crate::product::{Setup, product};
+use crate::{exit_report, foreign, fork};
 
 /// In [`ATTENTION`]: there is no main arena yet.
 const NOT_READY: u32 = 1;
@@ -28,7 +30,7 @@ static MAKER: AtomicUsize = AtomicUsize::new(0);
 /// What is made once.
 struct Main {
     arena: UnsafeCell<MaybeUninit<Arena>>,
-    config: UnsafeCell<Config>,
+    setup: UnsafeCell<Setup>,
 }
 
 // SAFETY: both are written only by the maker, and read only once NOT_READY is gone.
@@ -36,7 +38,7 @@ unsafe impl Sync for Main {}
 
 static MAIN: Main = Main {
     arena: UnsafeCell::new(MaybeUninit::uninit()),
-    config: UnsafeCell::new(Config::new()),
+    setup: UnsafeCell::new(Setup::new()),
 };
 
 /// The main arena, made if need be. `None` if the calling thread itself is making it.
@@ -55,10 +57,15 @@ pub(crate) fn existing_main_arena() -> Option<&'static Arena> {
     is_ready().then(|| unsafe { (*MAIN.arena.get()).assume_init_ref() })
 }
 
+/// What the environment asks for, once the main arena was made.
+pub(crate) fn setup() -> Option<&'static Setup> {
+    // SAFETY: NOT_READY is gone, so the setup is not written any more.
+    is_ready().then(|| unsafe { &*MAIN.setup.get() })
+}
+
 /// The configuration, once the main arena was made.
 pub(crate) fn config() -> Option<&'static Config> {
-    // SAFETY: NOT_READY is gone, so the configuration is not written any more.
-    is_ready().then(|| unsafe { &*MAIN.config.get() })
+    setup().map(|setup| &setup.config)
 }
 
 fn is_ready() -> bool {
@@ -166,8 +173,9 @@ fn make_or_wait() -> bool {
 fn make() {
     let _errno = KeepErrno::new();
     // SAFETY: this thread is the maker, and nobody reads either before it is done.
-    let (config, place) = unsafe { (&mut *MAIN.config.get(), &mut *MAIN.arena.get()) };
-    *config = environment::configuration();
+    let (setup, place) = unsafe { (&mut *MAIN.setup.get(), &mut *MAIN.arena.get()) };
+    *setup = (product().configure)();
+    let config = &setup.config;
     let (path, size) = (config.path(), config.size());
     let mapping = match config.backing() {
         BackingKind::TemporaryFile => Mapping::temporary_file(path, size),
@@ -181,27 +189,18 @@ fn make() {
                 let _ = mapping.prefer_huge_pages();
             }
         })
-        .map_err(crate::arena::ArenaError::Map)
-        .and_then(Arena::new)
-    {
+        .map_err(ArenaError::Map)
+        .and_then(|mapping| {
+            if setup.commit_at_once {
+                mapping
+                    .commit(mapping.capacity())
+                    .map_err(ArenaError::Commit)?;
+            }
+            Arena::new(mapping)
+        }) {
         Ok(arena) => place.write(arena),
-        Err(error) => message::refuse_to_start(format_args!("{}: {error}", Origin(config))),
+        Err(error) => (product().refuse)(config, &error),
     };
     foreign::note_break();
-    exit_report::prepare(config);
-}
-
-/// The variable that a pool which cannot be made goes back to.
-struct Origin<'a>(&'a Config);
-
-impl core::fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let path = self.0.path().as_bytes().escape_ascii();
-        match (self.0.backing(), self.0.size()) {
-            (BackingKind::TemporaryFile, _) => write!(f, "ALLOT_DIR={path}"),
-            (BackingKind::File, _) => write!(f, "ALLOT_FILE={path}"),
-            (_, Some(size)) => write!(f, "ALLOT_SIZE={size}"),
-            _ => f.write_str("no pool"),
-        }
-    }
+    exit_report::prepare(setup);
 }

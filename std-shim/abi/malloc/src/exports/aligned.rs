@@ -2,12 +2,13 @@
 
 use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
 use allotment_core::GRANULE;
 
 use super::{block_or_enomem, fail, layout};
 use crate::heap;
+use crate::product::product;
 
 /// Allocates with an alignment that is a power of two.
 #[inline(always)]
@@ -52,7 +53,10 @@ pub unsafe extern "C" fn posix_memalign(
     alignment: usize,
     size: usize,
 ) -> c_int {
-    if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()) {
+    if (!alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()))
+        // SAFETY: forwarded.
+        && unsafe { refuses(place, alignment) }
+    {
         return libc::EINVAL;
     }
     match layout(size, alignment.max(GRANULE)).and_then(take_or_allocate) {
@@ -63,6 +67,24 @@ pub unsafe extern "C" fn posix_memalign(
         }
         None => libc::ENOMEM,
     }
+}
+
+/// Whether an alignment that POSIX does not allow is refused.
+///
+/// # Safety
+/// `place` may be written.
+#[cold]
+#[inline(never)]
+unsafe fn refuses(place: *mut *mut c_void, alignment: usize) -> bool {
+    if !product().lax_posix_memalign {
+        return true;
+    }
+    if alignment.is_power_of_two() {
+        return false;
+    }
+    // SAFETY: forwarded.
+    unsafe { *place = null_mut() };
+    true
 }
 
 fn page_size() -> usize {

@@ -1,0 +1,14 @@
+//! The environment is read when the library is loaded: what the program sets later does not count.
+
+use crate::{log, place, valgrind};
+
+/// Run by the dynamic loader.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = load;
+
+extern "C" fn load() {
+    log::initialize();
+    place::initialize();
+    valgrind::initialize();
+}

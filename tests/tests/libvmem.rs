@@ -1,0 +1,174 @@
+//! `libvmem.so.1` as programs see it: what they print on ours is what the original does, or what is better
+//! on purpose.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use allotment_tests::stand_in::{Side, StandIn};
+use allotment_tests::{c_source, dist, process};
+
+const LIBVMEM: StandIn = StandIn {
+    name: "libvmem",
+    soname: "libvmem.so.1",
+    link: "vmem",
+    header: "libvmem.h",
+    package: "libvmem-dev",
+};
+
+const FUNCTIONS: [&str; 16] = [
+    "vmem_aligned_alloc",
+    "vmem_calloc",
+    "vmem_check",
+    "vmem_check_version",
+    "vmem_create",
+    "vmem_create_in_region",
+    "vmem_delete",
+    "vmem_errormsg",
+    "vmem_free",
+    "vmem_malloc",
+    "vmem_malloc_usable_size",
+    "vmem_realloc",
+    "vmem_set_funcs",
+    "vmem_stats_print",
+    "vmem_strdup",
+    "vmem_wcsdup",
+];
+
+macro_rules! programs {
+    ($($program:ident)*) => {
+        mod on_ours {
+            $(
+                #[test]
+                fn $program() {
+                    super::LIBVMEM.check_ours(stringify!($program));
+                }
+            )*
+        }
+
+        #[test]
+        fn every_program_is_run() {
+            LIBVMEM.check_completeness(&[$(stringify!($program),)*]);
+        }
+    };
+}
+
+programs! {
+    allocate create damage full functions log messages misuse pools region signals statistics
+    threads
+}
+
+#[test]
+fn exports_what_the_original_exports() {
+    let expected: BTreeSet<String> = FUNCTIONS
+        .iter()
+        .map(|name| format!("{name}@@LIBVMEM_1.0"))
+        .collect();
+    assert_eq!(LIBVMEM.exports(Side::Ours), expected);
+}
+
+#[test]
+fn the_header_has_the_numbers() {
+    let ours = LIBVMEM.macro_values(Side::Ours, "VMEM_");
+    assert_eq!(ours["VMEM_MAJOR_VERSION"], 1);
+    assert_eq!(ours["VMEM_MINOR_VERSION"], 1);
+    assert_eq!(ours["VMEM_MIN_POOL"], 14 << 20);
+}
+
+#[test]
+fn the_header_has_the_functions() {
+    let types = LIBVMEM.function_types(Side::Ours, &FUNCTIONS);
+    assert_eq!(types.len(), FUNCTIONS.len());
+    assert!(
+        types.contains(&"vmem_create FP4vmemPKcmE".to_owned()),
+        "{types:?}"
+    );
+}
+
+#[test]
+fn the_header_suits_each_standard() {
+    LIBVMEM.check_standards();
+}
+
+/// Whether valgrind is there. Says so when it is not; where `TESTS_REQUIRE` lists it, that is a failure.
+fn valgrind_is_installed() -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|directory| directory.join("valgrind").is_file());
+    if !found {
+        let required = env::var("TESTS_REQUIRE").unwrap_or_default();
+        let is_required = required
+            .split_ascii_whitespace()
+            .any(|name| name == "valgrind");
+        assert!(!is_required, "valgrind is not installed, and is required");
+        eprintln!("skipped: valgrind is not installed");
+    }
+    found
+}
+
+/// Builds `c/vmem_valgrind.c` with our header and library.
+fn valgrind_program(directory: &Path) -> std::path::PathBuf {
+    let program = directory.join("vmem_valgrind");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-O0", "-g", "-fno-builtin", "-I"])
+        .arg(dist::directory().join("include"))
+        .arg("-L")
+        .arg(dist::directory().join("lib"))
+        .arg("-o")
+        .arg(&program)
+        .arg(c_source::directory().join("vmem_valgrind.c"))
+        .arg("-lvmem");
+    let outcome = process::run(&mut compiler);
+    assert!(outcome.status.success(), "{outcome}");
+    program
+}
+
+#[test]
+fn valgrind_knows_the_blocks_of_a_pool() {
+    if !valgrind_is_installed() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = valgrind_program(directory.path());
+    let run = |mistake: &str| {
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["--quiet", "--leak-check=full", "--error-exitcode=9"])
+            .arg(&program)
+            .arg(mistake)
+            .env("LD_LIBRARY_PATH", dist::directory().join("lib"));
+        process::run(&mut valgrind)
+    };
+    let clean = run("none");
+    assert!(clean.status.success(), "{clean}");
+    assert!(clean.stderr.is_empty(), "{clean}");
+    for (mistake, texts) in [
+        (
+            "overrun",
+            &[
+                "Invalid write of size 1",
+                "0 bytes after a block of size 10",
+            ][..],
+        ),
+        (
+            "use after free",
+            &[
+                "Invalid read of size 1",
+                "3 bytes inside a block of size 10 free'd",
+            ],
+        ),
+        ("uninitialised", &["depends on uninitialised value"]),
+        ("leak", &["blocks are definitely lost", "vmem_malloc"]),
+    ] {
+        let outcome = run(mistake);
+        assert_eq!(outcome.status.code(), Some(9), "{mistake}: {outcome}");
+        assert_eq!(outcome.stdout_text(), "end\n", "{mistake}: {outcome}");
+        for text in texts {
+            assert!(
+                outcome.stderr_text().contains(text),
+                "{mistake}, {text}: {outcome}"
+            );
+        }
+    }
+}
