@@ -106,7 +106,7 @@ fn valgrind_is_installed() -> bool {
     found
 }
 
-/// Builds `c/vmem_valgrind.c` with our header and library.
+/// Builds `c/memcheck/vmem.c` with our header and library.
 fn valgrind_program(directory: &Path) -> std::path::PathBuf {
     let program = directory.join("vmem_valgrind");
     let mut compiler = Command::new("cc");
@@ -117,7 +117,7 @@ fn valgrind_program(directory: &Path) -> std::path::PathBuf {
         .arg(dist::directory().join("lib"))
         .arg("-o")
         .arg(&program)
-        .arg(c_source::directory().join("vmem_valgrind.c"))
+        .arg(c_source::directory().join("memcheck/vmem.c"))
         .arg("-lvmem");
     let outcome = process::run(&mut compiler);
     assert!(outcome.status.success(), "{outcome}");
