@@ -1,5 +1,5 @@
 //! The malloc family over one pool, for libraries that replace malloc: `liballotment_malloc.so` and
-//! `libvmmalloc.so.1`, which differ in their [`product`].
+//! `libvmmalloc.so.1`, which differ in their [`mod@product`].
 //!
 //! ```text
 //! exports       the C functions, one family a file
