@@ -62,13 +62,17 @@ pub use locked::LockedHeap;
 #[cfg(feature = "lock")]
 pub use pool::Pool;
 #[cfg(feature = "lock")]
-pub use pool::binding::{
-    Binding, BoundPool, CurrentCpu, InterruptLock, Interrupts, OncePool, PerCpu, PoolSource,
-};
+pub use pool::binding::{Binding, CurrentCpu, PerCpu};
+#[cfg(feature = "lock")]
+pub use pool::bound::BoundPool;
 #[cfg(feature = "lock")]
 pub use pool::class_stats::ClassStats;
 #[cfg(feature = "lock")]
 pub use pool::handle::Handle;
+#[cfg(feature = "lock")]
+pub use pool::interrupt_lock::{InterruptLock, Interrupts};
+#[cfg(feature = "lock")]
+pub use pool::once::{OncePool, PoolSource};
 pub use region::{CreateError, GRANULE, MIN_REGION};
 pub use stats::Stats;
 pub use tlsf::regions::MAX_REGIONS;

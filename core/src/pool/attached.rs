@@ -116,6 +116,42 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         }
     }
 
+    /// [`Pool::allocate_in`], and then [`Pool::allocate_at_last`]: for those who have nothing to try
+    /// in between.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[inline(always)]
+    pub(super) unsafe fn allocate_or_fail(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            if layout.align() <= STEP
+                && let Some(object) = local.take(layout.size())
+            {
+                return Some(object);
+            }
+            self.allocate_slowly_or_fail(local, layout)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn allocate_slowly_or_fail(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            self.try_allocate_in(local, layout, Effort::Ordinary)
+                .or_else(|| self.allocate_at_last(local, layout))
+        }
+    }
+
     #[cold]
     #[inline(never)]
     unsafe fn allocate_slowly(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
@@ -387,12 +423,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Pool::free_in`].
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn free_slowly(
-        &self,
-        local: &LocalHeap,
-        ptr: NonNull<u8>,
-        layout: Option<Layout>,
-    ) {
+    unsafe fn free_slowly(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
         let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
             let size = layout.map(|layout| layout.size());
             if let Err(refusal) = self.with(|heap| heap.try_free(ptr, size)) {

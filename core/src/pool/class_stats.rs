@@ -3,9 +3,7 @@
 use lock_api::RawMutex;
 
 use super::Pool;
-use super::control::Control;
-use crate::slab::class::{CLASSES, TABLE};
-use crate::sync::Ordering;
+use crate::slab::class::CLASSES;
 
 /// What a pool holds of one size class. Objects are counted as [`Pool::stats`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,20 +27,13 @@ impl<R: RawMutex> Pool<'_, R> {
         let control = self.control();
         let mut classes = [ClassStats::default(); CLASSES];
         self.with(|_| {
-            for slab in control.slabs() {
-                let owner = slab.owner.load(Ordering::Relaxed);
-                if owner == 0 {
-                    continue;
-                }
-                // SAFETY: a slab's owner is a local heap.
-                let free = slab.all_free(unsafe { Control::local(owner) }.ready_of(slab));
-                let number = slab.class.get() as usize;
-                let class = &mut classes[number];
-                class.size = TABLE[number].size;
+            control.for_each_slab(|slab, used| {
+                let class = &mut classes[slab.class.get() as usize];
+                class.size = slab.class().size;
                 class.slabs += 1;
                 class.objects += slab.count.get() as usize;
-                class.used_objects += slab.count.get() as usize - free;
-            }
+                class.used_objects += used;
+            });
         });
         classes.into_iter().filter(|c| c.slabs > 0).for_each(f);
     }

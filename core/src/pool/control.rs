@@ -690,21 +690,27 @@ impl Control {
         }
     }
 
-    /// Objects of slabs that are in use, free or checked out, and their bytes; and the objects that
-    /// were ever handed out.
-    pub(crate) fn census(&self) -> Census {
-        let mut census = Census::default();
+    /// Calls `f` for each slab, with the number of its objects in use: those that are neither free
+    /// nor checked out.
+    pub(crate) fn for_each_slab(&self, mut f: impl FnMut(&Descriptor, usize)) {
         for slab in self.slabs() {
             let owner = slab.owner.load(Ordering::Relaxed);
-            if owner == 0 {
-                continue;
+            if owner != 0 {
+                // SAFETY: a slab's owner is a local heap.
+                let ready = unsafe { Control::local(owner) }.ready_of(slab);
+                f(slab, slab.count.get() as usize - slab.all_free(ready));
             }
-            // SAFETY: a slab's owner is a local heap.
-            let free = slab.all_free(unsafe { Control::local(owner) }.ready_of(slab));
-            let count = slab.count.get() as usize;
-            census.used += count - free;
-            census.used_bytes += (count - free) * slab.class().size;
         }
+    }
+
+    /// The objects of slabs that are in use, and their bytes; and the objects that were ever handed
+    /// out.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        self.for_each_slab(|slab, used| {
+            census.used += used;
+            census.used_bytes += used * slab.class().size;
+        });
         for local in self.local_heaps() {
             let ready = local.ready();
             let checked_out = local.checked_out.load(Ordering::Relaxed);

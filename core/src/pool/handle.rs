@@ -81,11 +81,7 @@ impl<R: RawMutex> Handle<'_, '_, R> {
     #[must_use]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the local heap is this value's, which is not shared.
-        unsafe {
-            self.pool
-                .allocate_in(self.local(), layout)
-                .or_else(|| self.pool.allocate_at_last(self.local(), layout))
-        }
+        unsafe { self.pool.allocate_or_fail(self.local(), layout) }
     }
 
     /// As [`Pool::deallocate`], without the lock where that is possible.

@@ -2,10 +2,13 @@
 
 mod attached;
 pub(crate) mod binding;
+pub(crate) mod bound;
 mod check;
 pub(crate) mod class_stats;
 pub(crate) mod control;
 pub(crate) mod handle;
+pub(crate) mod interrupt_lock;
+pub(crate) mod once;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;

@@ -178,16 +178,12 @@ impl Descriptor {
     /// Whether the object with this number is free, as far as the owner's bits tell.
     #[inline(always)]
     pub(crate) fn is_free(&self, number: usize) -> bool {
-        // Without a panic, whose way out would cost each free by another thread some instructions.
-        let word = self.bits.get(number / BITS);
-        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1)
+        is_set(&self.bits, number)
     }
 
     /// Whether another thread freed the object with this number, and the owner has not seen it yet.
     pub(crate) fn is_freed_remotely(&self, number: usize) -> bool {
-        // Without a panic, whose way out would cost every free two instructions.
-        let word = self.remote.0.get(number / BITS);
-        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1)
+        is_set(&self.remote.0, number)
     }
 
     /// Takes an object back that is in use. Answers whether the quota is used up. Only the owner
@@ -269,6 +265,14 @@ impl Descriptor {
             summary: &self.remote_summary,
         }
     }
+}
+
+/// Whether a bit of a bitmap is set.
+#[inline(always)]
+fn is_set(bits: &[AtomicUsize; WORDS], number: usize) -> bool {
+    // Without a panic, whose way out would cost each free some instructions.
+    let word = bits.get(number / BITS);
+    word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1)
 }
 
 /// The bits of a bitmap word that stand for objects, if a slab has `count`.
