@@ -39,26 +39,29 @@ pub fn shared_library(name: &str) -> PathBuf {
 }
 
 fn compile(name: &str, suffix: &str, flags: &[&str]) -> PathBuf {
-    // A directory of each caller's own: tests that share a source run side by side.
-    let directory = tempfile::tempdir_in(builds())
-        .expect("a directory to compile in")
-        .keep();
-    let output = directory.join(format!("{}{suffix}", name.replace('.', "_")));
+    let output = build_directory().join(format!("{}{suffix}", name.replace('.', "_")));
     let compiler = if name.ends_with(".cpp") { "c++" } else { "cc" };
     let outcome = process::run(
         Command::new(compiler)
             .args(FLAGS)
             .arg("-o")
             .arg(&output)
-            .arg(self::directory().join(name))
+            .arg(directory().join(name))
             .args(flags),
     );
     assert!(outcome.status.success(), "{compiler} {name}: {outcome}");
     output
 }
 
+/// A directory of each caller's own to compile in: tests that share a source run side by side.
+pub(crate) fn build_directory() -> PathBuf {
+    tempfile::tempdir_in(builds())
+        .expect("a directory to compile in")
+        .keep()
+}
+
 /// What all builds of this test program lie in. It goes at the program's end.
-pub(crate) fn builds() -> &'static Path {
+fn builds() -> &'static Path {
     static BUILDS: OnceLock<TempDir> = OnceLock::new();
     extern "C" fn remove() {
         if let Some(builds) = BUILDS.get() {

@@ -19,15 +19,17 @@ use crate::library;
 #[must_use]
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| match env::var_os("ALLOT_DIST") {
-        Some(path) => given(Path::new(&path)),
-        None => build(),
-    })
+    DIRECTORY.get_or_init(|| library::given("ALLOT_DIST").unwrap_or_else(build))
 }
 
-fn given(path: &Path) -> PathBuf {
-    path.canonicalize()
-        .unwrap_or_else(|e| panic!("ALLOT_DIST={}: {e}", path.display()))
+/// The directory of the libraries.
+///
+/// # Panics
+///
+/// As [`directory`].
+#[must_use]
+pub fn libraries() -> PathBuf {
+    directory().join("lib")
 }
 
 fn build() -> PathBuf {

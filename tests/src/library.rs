@@ -17,15 +17,16 @@ use std::sync::OnceLock;
 #[must_use]
 pub fn path() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| match env::var_os("ALLOT_LIBRARY") {
-        Some(path) => given(PathBuf::from(path)),
-        None => build(),
-    })
+    LIBRARY.get_or_init(|| given("ALLOT_LIBRARY").unwrap_or_else(build))
 }
 
-fn given(path: PathBuf) -> PathBuf {
-    path.canonicalize()
-        .unwrap_or_else(|e| panic!("ALLOT_LIBRARY={}: {e}", path.display()))
+/// What an environment variable names, if it is set: then that must be there.
+pub(crate) fn given(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(variable)?);
+    match path.canonicalize() {
+        Ok(path) => Some(path),
+        Err(e) => panic!("{variable}={}: {e}", path.display()),
+    }
 }
 
 fn build() -> PathBuf {

@@ -132,7 +132,16 @@ pub fn compare(
     preloaded
 }
 
-fn with_directory<T>(command: impl Fn(&Path) -> Command, run: impl FnOnce(&mut Command) -> T) -> T {
+/// Runs the command that `command` makes for a fresh directory there, with nothing in its environment but
+/// its own variables and the same few for every run.
+///
+/// # Panics
+///
+/// When the directory cannot be made.
+pub fn with_directory<T>(
+    command: impl Fn(&Path) -> Command,
+    run: impl FnOnce(&mut Command) -> T,
+) -> T {
     let directory: TempDir = tempfile::tempdir().expect("a temporary directory");
     let mut command = command(directory.path());
     let own: Vec<_> = command

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{self, Outcome};
-use crate::{c_source, differences, dist};
+use crate::{c_source, differences, dist, program};
 
 /// Position independent, so that the low addresses are free. The programs do on purpose what
 /// compilers warn of.
@@ -127,7 +127,7 @@ impl StandIn {
     #[must_use]
     pub fn exports(&self, side: Side) -> BTreeSet<String> {
         let library = match side {
-            Side::Ours => dist::directory().join("lib").join(self.soname),
+            Side::Ours => dist::libraries().join(self.soname),
             Side::Theirs => {
                 let mut compiler = Command::new("cc");
                 compiler.arg(format!("-print-file-name={}", self.soname));
@@ -166,10 +166,7 @@ impl StandIn {
             let is_number = name.starts_with(prefix) && !name.contains('(') && !value.contains('"');
             is_number.then_some(name)
         });
-        let names: Vec<&str> = names
-            .filter(|name| *name != "PMEM_LOG_USE_DEFAULT_FUNCTION")
-            .collect();
-        self.integers(side, &names)
+        self.integers(side, &names.collect::<Vec<_>>())
     }
 
     /// The values of integer expressions in a program that includes the header.
@@ -187,12 +184,7 @@ impl StandIn {
             program += &format!("printf(\"%lld\\n\", (long long)({expression}));\n");
         }
         program += "return 0;\n}\n";
-        let source = scratch("integers.c", &program);
-        let built = source.with_extension("");
-        let mut compiler = self.compiler("cc", side);
-        let outcome = process::run(compiler.arg("-o").arg(&built).arg(&source));
-        assert!(outcome.status.success(), "{outcome}");
-        let outcome = process::run(&mut Command::new(&built));
+        let outcome = self.output_of("cc", side, "integers.c", &program);
         let text = outcome.stdout_text();
         let numbers = text.lines().map(|line| line.parse().expect("a number"));
         let values: BTreeMap<String, i64> = expressions
@@ -219,18 +211,37 @@ impl StandIn {
             program += &format!("std::puts(typeid(decltype({name})).name());\n");
         }
         program += "return 0;\n}\n";
-        let source = scratch("types.cpp", &program);
-        let built = source.with_extension("");
-        let mut compiler = self.compiler("c++", side);
-        let outcome = process::run(compiler.arg("-o").arg(&built).arg(&source));
-        assert!(outcome.status.success(), "{outcome}");
-        let outcome = process::run(&mut Command::new(&built));
+        let outcome = self.output_of("c++", side, "types.cpp", &program);
         let types = outcome.stdout_text();
         functions
             .iter()
             .zip(types.lines())
             .map(|(name, found)| format!("{name} {found}"))
             .collect()
+    }
+
+    /// Compiles a program that needs only the header, and runs it.
+    fn output_of(&self, compiler: &str, side: Side, name: &str, text: &str) -> Outcome {
+        let source = scratch(name, text);
+        let built = source.with_extension("");
+        let mut compiler = self.compiler(compiler, side);
+        let outcome = process::run(compiler.arg("-o").arg(&built).arg(&source));
+        assert!(outcome.status.success(), "{outcome}");
+        process::run(&mut Command::new(&built))
+    }
+
+    /// Asserts that our header declares the functions and, where the original is installed, with the
+    /// same types.
+    ///
+    /// # Panics
+    ///
+    /// Otherwise.
+    pub fn check_function_types(&self, functions: &[&str]) {
+        let ours = self.function_types(Side::Ours, functions);
+        assert_eq!(ours.len(), functions.len());
+        if self.original_is_installed() {
+            assert_eq!(ours, self.function_types(Side::Theirs, functions));
+        }
     }
 
     /// Asserts that a file that includes only our header compiles without a warning in each
@@ -280,15 +291,7 @@ impl StandIn {
         compiler.arg(&source).arg(format!("-l{}", self.link));
         let found = process::run(&mut compiler).status.success();
         if !found {
-            let required = env::var("TESTS_REQUIRE").unwrap_or_default();
-            let is_required = required
-                .split_ascii_whitespace()
-                .any(|name| name == self.package);
-            assert!(
-                !is_required,
-                "{} is not installed, and is required",
-                self.package
-            );
+            program::may_be_missing(self.package);
             eprintln!("not compared: {} is not installed", self.package);
         }
         found
@@ -306,11 +309,16 @@ impl StandIn {
     }
 
     /// A compiler that finds the headers and the library of that side.
-    fn compiler(&self, name: &str, side: Side) -> Command {
+    ///
+    /// # Panics
+    ///
+    /// When our side cannot be made.
+    #[must_use]
+    pub fn compiler(&self, name: &str, side: Side) -> Command {
         let mut compiler = Command::new(name);
         if side == Side::Ours {
             compiler.arg("-I").arg(dist::directory().join("include"));
-            compiler.arg("-L").arg(dist::directory().join("lib"));
+            compiler.arg("-L").arg(dist::libraries());
         }
         compiler
     }
@@ -346,7 +354,7 @@ impl StandIn {
             // Every symbol must be there, called or not.
             .env("LD_BIND_NOW", "1");
         if side == Side::Ours {
-            command.env("LD_LIBRARY_PATH", dist::directory().join("lib"));
+            command.env("LD_LIBRARY_PATH", dist::libraries());
         }
         process::run(&mut command)
     }
@@ -363,12 +371,39 @@ impl StandIn {
     }
 }
 
-/// A file with that text, in a directory of its own that goes at the program's end.
+/// A test for each program of a stand-in: [`StandIn::check`] for those that are compared,
+/// [`StandIn::check_ours`] for the others, and one that none was forgotten.
+#[macro_export]
+macro_rules! stand_in_programs {
+    ($library:ident, compared: $($compared:ident)*; ours: $($ours:ident)*;) => {
+        mod on_both {
+            $(
+                #[test]
+                fn $compared() {
+                    super::$library.check(stringify!($compared));
+                }
+            )*
+        }
+
+        mod on_ours {
+            $(
+                #[test]
+                fn $ours() {
+                    super::$library.check_ours(stringify!($ours));
+                }
+            )*
+        }
+
+        #[test]
+        fn every_program_is_run() {
+            $library.check_completeness(&[$(stringify!($compared),)* $(stringify!($ours),)*]);
+        }
+    };
+}
+
+/// A file with that text, in a directory of its own.
 fn scratch(name: &str, text: &str) -> PathBuf {
-    let directory = tempfile::tempdir_in(c_source::builds())
-        .expect("a directory to compile in")
-        .keep();
-    let file = directory.join(name);
+    let file = c_source::build_directory().join(name);
     fs::write(&file, text).expect("a file can be written");
     file
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use allotment_tests::process::{self, Outcome};
 use allotment_tests::stand_in::{Side, StandIn};
-use allotment_tests::{c_source, dist};
+use allotment_tests::{c_source, dist, stand_in_programs};
 
 const LIBMEMKIND: StandIn = StandIn {
     name: "libmemkind",
@@ -118,34 +118,8 @@ const INTERNAL: [&str; 18] = [
     "memtier_policy_",
 ];
 
-macro_rules! programs {
-    (compared: $($compared:ident)*; ours: $($ours:ident)*;) => {
-        mod on_both {
-            $(
-                #[test]
-                fn $compared() {
-                    super::LIBMEMKIND.check(stringify!($compared));
-                }
-            )*
-        }
-
-        mod on_ours {
-            $(
-                #[test]
-                fn $ours() {
-                    super::LIBMEMKIND.check_ours(stringify!($ours));
-                }
-            )*
-        }
-
-        #[test]
-        fn every_program_is_run() {
-            LIBMEMKIND.check_completeness(&[$(stringify!($compared),)* $(stringify!($ours),)*]);
-        }
-    };
-}
-
-programs! {
+stand_in_programs! {
+    LIBMEMKIND,
     compared: alignment calloc create detect errors fixed heap memtier overlap static_kinds statistics;
     ours: defragment foreign fork giving_back key_value_store limits refill report threads;
 }
@@ -182,11 +156,7 @@ fn the_header_has_the_same_numbers() {
 
 #[test]
 fn the_header_has_the_same_functions() {
-    let ours = LIBMEMKIND.function_types(Side::Ours, &FUNCTIONS);
-    assert_eq!(ours.len(), FUNCTIONS.len());
-    if LIBMEMKIND.original_is_installed() {
-        assert_eq!(ours, LIBMEMKIND.function_types(Side::Theirs, &FUNCTIONS));
-    }
+    LIBMEMKIND.check_function_types(&FUNCTIONS);
 }
 
 #[test]
@@ -199,16 +169,14 @@ fn compile(
     compiler: &str,
     source: &str,
     flags: &[&str],
-    ours: bool,
+    side: Side,
 ) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory to compile in");
     let program = directory.path().join("program");
-    let mut command = Command::new(compiler);
+    let mut command = LIBMEMKIND.compiler(compiler, side);
     command.args(["-O2", "-g", "-Wall", "-Wextra", "-pthread"]);
-    if ours {
+    if side == Side::Ours {
         command.arg("-Werror");
-        command.arg("-I").arg(dist::directory().join("include"));
-        command.arg("-L").arg(dist::directory().join("lib"));
     }
     command.args(flags).arg("-o").arg(&program);
     command.arg(c_source::directory().join("libmemkind").join(source));
@@ -220,7 +188,7 @@ fn compile(
 fn run_on_ours(program: &Path, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
     command.args(arguments);
-    command.env("LD_LIBRARY_PATH", dist::directory().join("lib"));
+    command.env("LD_LIBRARY_PATH", dist::libraries());
     process::run(&mut command)
 }
 
@@ -229,13 +197,13 @@ fn containers_live_in_kinds() {
     let expected = c_source::directory().join("libmemkind/expected/allocators.out");
     let expected = fs::read_to_string(expected).expect("what is expected");
     for standard in ["-std=c++11", "-std=c++17", "-std=c++20"] {
-        let (_directory, program) = compile("c++", "allocators.cpp", &[standard], true);
+        let (_directory, program) = compile("c++", "allocators.cpp", &[standard], Side::Ours);
         let outcome = run_on_ours(&program, &[]);
         assert!(outcome.status.success(), "{standard}: {outcome}");
         assert_eq!(outcome.stdout_text(), expected, "{standard}");
     }
     if LIBMEMKIND.original_is_installed() {
-        let (_directory, program) = compile("c++", "allocators.cpp", &["-std=c++17"], false);
+        let (_directory, program) = compile("c++", "allocators.cpp", &["-std=c++17"], Side::Theirs);
         let theirs = process::run(&mut Command::new(&program));
         assert_eq!(theirs.stdout_text(), expected, "on the original: {theirs}");
         let moved = run_on_ours(&program, &[]);
@@ -261,7 +229,7 @@ fn threads_for_a_minute() {
 
 fn run_for_a_minute(name: &str) {
     let flags = ["-std=gnu11"];
-    let (_directory, program) = compile("cc", &format!("{name}.c"), &flags, true);
+    let (_directory, program) = compile("cc", &format!("{name}.c"), &flags, Side::Ours);
     let outcome = run_on_ours(&program, &["60"]);
     assert!(outcome.status.success(), "{outcome}");
     let expected = c_source::directory().join(format!("libmemkind/expected/{name}.txt"));

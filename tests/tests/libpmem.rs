@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use allotment_tests::stand_in::{Side, StandIn};
-use allotment_tests::{c_source, dist, process};
+use allotment_tests::{c_source, dist, process, stand_in_programs};
 
 const LIBPMEM: StandIn = StandIn {
     name: "libpmem",
@@ -49,34 +49,8 @@ const LOG_FUNCTIONS: [&str; 3] = [
     "pmem_log_set_threshold",
 ];
 
-macro_rules! programs {
-    (compared: $($compared:ident)*; ours: $($ours:ident)*;) => {
-        mod on_both {
-            $(
-                #[test]
-                fn $compared() {
-                    super::LIBPMEM.check(stringify!($compared));
-                }
-            )*
-        }
-
-        mod on_ours {
-            $(
-                #[test]
-                fn $ours() {
-                    super::LIBPMEM.check_ours(stringify!($ours));
-                }
-            )*
-        }
-
-        #[test]
-        fn every_program_is_run() {
-            LIBPMEM.check_completeness(&[$(stringify!($compared),)* $(stringify!($ours),)*]);
-        }
-    };
-}
-
-programs! {
+stand_in_programs! {
+    LIBPMEM,
     compared: addresses copy errors files flush is_pmem leaks limits map_file system_calls threads
         unmap;
     ours: aligned_threads log;
@@ -112,11 +86,7 @@ fn the_header_has_the_same_numbers() {
 
 #[test]
 fn the_header_has_the_same_functions() {
-    let ours = LIBPMEM.function_types(Side::Ours, &FUNCTIONS);
-    assert_eq!(ours.len(), FUNCTIONS.len());
-    if LIBPMEM.original_is_installed() {
-        assert_eq!(ours, LIBPMEM.function_types(Side::Theirs, &FUNCTIONS));
-    }
+    LIBPMEM.check_function_types(&FUNCTIONS);
 }
 
 #[test]
@@ -146,7 +116,7 @@ fn what_lies_above_it_runs_on_ours() {
     let mut command = Command::new(&program);
     command
         .current_dir(directory.path())
-        .env("LD_LIBRARY_PATH", dist::directory().join("lib"))
+        .env("LD_LIBRARY_PATH", dist::libraries())
         .env("PMEM_IS_PMEM_FORCE", "1");
     let outcome = process::run(&mut command);
     assert!(outcome.status.success(), "{outcome}");

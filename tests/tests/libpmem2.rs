@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use allotment_tests::stand_in::{Side, StandIn};
+use allotment_tests::stand_in_programs;
 
 const LIBPMEM2: StandIn = StandIn {
     name: "libpmem2",
@@ -86,34 +87,8 @@ const CONSTANTS: [&str; 8] = [
     "offsetof(struct pmem2_badblock, length)",
 ];
 
-macro_rules! programs {
-    (compared: $($compared:ident)*; ours: $($ours:ident)*;) => {
-        mod on_both {
-            $(
-                #[test]
-                fn $compared() {
-                    super::LIBPMEM2.check(stringify!($compared));
-                }
-            )*
-        }
-
-        mod on_ours {
-            $(
-                #[test]
-                fn $ours() {
-                    super::LIBPMEM2.check_ours(stringify!($ours));
-                }
-            )*
-        }
-
-        #[test]
-        fn every_program_is_run() {
-            LIBPMEM2.check_completeness(&[$(stringify!($compared),)* $(stringify!($ours),)*]);
-        }
-    };
-}
-
-programs! {
+stand_in_programs! {
+    LIBPMEM2,
     compared: config errors existing find granularity leaks limits map persist ras reservation
         reserved_maps sequences source threads;
     ours: bystanders robust;
@@ -168,11 +143,7 @@ fn the_header_has_the_same_numbers() {
 
 #[test]
 fn the_header_has_the_same_functions() {
-    let ours = LIBPMEM2.function_types(Side::Ours, &FUNCTIONS);
-    assert_eq!(ours.len(), FUNCTIONS.len());
-    if LIBPMEM2.original_is_installed() {
-        assert_eq!(ours, LIBPMEM2.function_types(Side::Theirs, &FUNCTIONS));
-    }
+    LIBPMEM2.check_function_types(&FUNCTIONS);
 }
 
 #[test]

@@ -2,12 +2,11 @@
 //! on purpose.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use allotment_tests::stand_in::{Side, StandIn};
-use allotment_tests::{c_source, dist, process};
+use allotment_tests::{c_source, dist, process, program, stand_in_programs};
 
 const LIBVMEM: StandIn = StandIn {
     name: "libvmem",
@@ -36,27 +35,11 @@ const FUNCTIONS: [&str; 16] = [
     "vmem_wcsdup",
 ];
 
-macro_rules! programs {
-    ($($program:ident)*) => {
-        mod on_ours {
-            $(
-                #[test]
-                fn $program() {
-                    super::LIBVMEM.check_ours(stringify!($program));
-                }
-            )*
-        }
-
-        #[test]
-        fn every_program_is_run() {
-            LIBVMEM.check_completeness(&[$(stringify!($program),)*]);
-        }
-    };
-}
-
-programs! {
-    allocate create damage full functions log messages misuse pools region signals statistics
-    threads
+stand_in_programs! {
+    LIBVMEM,
+    compared: ;
+    ours: allocate create damage full functions log messages misuse pools region signals statistics
+        threads;
 }
 
 #[test]
@@ -91,30 +74,12 @@ fn the_header_suits_each_standard() {
     LIBVMEM.check_standards();
 }
 
-/// Whether valgrind is there. Says so when it is not; where `TESTS_REQUIRE` lists it, that is a failure.
-fn valgrind_is_installed() -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).any(|directory| directory.join("valgrind").is_file());
-    if !found {
-        let required = env::var("TESTS_REQUIRE").unwrap_or_default();
-        let is_required = required
-            .split_ascii_whitespace()
-            .any(|name| name == "valgrind");
-        assert!(!is_required, "valgrind is not installed, and is required");
-        eprintln!("skipped: valgrind is not installed");
-    }
-    found
-}
-
 /// Builds `c/memcheck/vmem.c` with our header and library.
-fn valgrind_program(directory: &Path) -> std::path::PathBuf {
+fn valgrind_program(directory: &Path) -> PathBuf {
     let program = directory.join("vmem_valgrind");
-    let mut compiler = Command::new("cc");
+    let mut compiler = LIBVMEM.compiler("cc", Side::Ours);
     compiler
-        .args(["-O0", "-g", "-fno-builtin", "-I"])
-        .arg(dist::directory().join("include"))
-        .arg("-L")
-        .arg(dist::directory().join("lib"))
+        .args(["-O0", "-g", "-fno-builtin"])
         .arg("-o")
         .arg(&program)
         .arg(c_source::directory().join("memcheck/vmem.c"))
@@ -126,7 +91,7 @@ fn valgrind_program(directory: &Path) -> std::path::PathBuf {
 
 #[test]
 fn valgrind_knows_the_blocks_of_a_pool() {
-    if !valgrind_is_installed() {
+    if !program::is_installed("valgrind") {
         return;
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -137,7 +102,7 @@ fn valgrind_knows_the_blocks_of_a_pool() {
             .args(["--quiet", "--leak-check=full", "--error-exitcode=9"])
             .arg(&program)
             .arg(mistake)
-            .env("LD_LIBRARY_PATH", dist::directory().join("lib"));
+            .env("LD_LIBRARY_PATH", dist::libraries());
         process::run(&mut valgrind)
     };
     let clean = run("none");

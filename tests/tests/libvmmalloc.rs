@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use allotment_tests::process::{self, Outcome};
+use allotment_tests::program::{is_installed, script, scripts};
 use allotment_tests::stand_in::{Side, StandIn};
-use allotment_tests::{c_source, dist};
+use allotment_tests::{c_source, dist, preload};
 
 const LIBVMMALLOC: StandIn = StandIn {
     name: "libvmmalloc",
@@ -41,7 +42,7 @@ const SYMBOLS: [&str; 15] = [
 const COPYING: [&str; 3] = ["1", "2", "3"];
 
 fn library() -> PathBuf {
-    dist::directory().join("lib/libvmmalloc.so.1")
+    dist::libraries().join(LIBVMMALLOC.soname)
 }
 
 /// Preloads the library into a program, with only these variables of the library's.
@@ -279,56 +280,19 @@ fn without_copies_children_may_execute_programs() {
 
 /// Runs a program alone and under each fork mode with copies: nobody can tell the difference.
 fn compare(size: &str, command: impl Fn(&Path) -> Command) {
-    let in_directory = |run: &dyn Fn(&mut Command) -> Outcome| {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = command(directory.path());
-        command
-            .current_dir(directory.path())
-            .env("HOME", directory.path())
-            .env("LC_ALL", "C.UTF-8")
-            .env("TZ", "UTC")
-            .env("TMPDIR", ".");
-        run(&mut command)
-    };
-    let alone = in_directory(&|command| process::run(command));
+    let alone = preload::with_directory(&command, process::run);
     assert!(alone.status.success(), "without us: {alone}");
     for fork in COPYING {
-        let ours = in_directory(&|command| run(command, size, fork));
+        let ours = preload::with_directory(&command, |command| run(command, size, fork));
         assert!(ours.status.success(), "VMMALLOC_FORK={fork}: {ours}");
         assert_eq!(ours.stdout_text(), alone.stdout_text(), "{fork}");
         assert_eq!(ours.stderr_text(), alone.stderr_text(), "{fork}");
     }
 }
 
-fn script(interpreter: &str, name: &str) -> Command {
-    let mut command = Command::new(interpreter);
-    command.arg(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("scripts")
-            .join(name),
-    );
-    command
-}
-
-/// Whether a program that not every machine has is there. Says so when it is not; where
-/// `TESTS_REQUIRE` lists it, that is a failure.
-fn installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).any(|directory| directory.join(program).is_file());
-    if !found {
-        let required = env::var("TESTS_REQUIRE").unwrap_or_default();
-        let is_required = required
-            .split_ascii_whitespace()
-            .any(|name| name == program);
-        assert!(!is_required, "{program} is not installed, and is required");
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
-}
-
 #[test]
 fn python() {
-    if installed("python3") {
+    if is_installed("python3") {
         compare("192M", |_| {
             let mut python = script("python3", "python.py");
             python
@@ -341,7 +305,7 @@ fn python() {
 
 #[test]
 fn perl() {
-    if installed("perl") {
+    if is_installed("perl") {
         compare("256M", |_| {
             let mut perl = script("perl", "perl.pl");
             perl.env("PERL_HASH_SEED", "0");
@@ -352,11 +316,10 @@ fn perl() {
 
 #[test]
 fn sqlite() {
-    if installed("sqlite3") {
-        let read = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/sqlite.sql");
+    if is_installed("sqlite3") {
         compare("256M", |_| {
             let mut sqlite = Command::new("sqlite3");
-            let read = format!(".read {}", read.display());
+            let read = format!(".read {}", scripts().join("sqlite.sql").display());
             sqlite.arg("-bail").arg("database").arg(read);
             sqlite
         });
@@ -365,14 +328,14 @@ fn sqlite() {
 
 #[test]
 fn git() {
-    if installed("git") {
+    if is_installed("git") {
         compare("32M", |_| script("sh", "git.sh"));
     }
 }
 
 #[test]
 fn bash_with_deep_forks() {
-    if installed("bash") {
+    if is_installed("bash") {
         compare("32M", |_| script("bash", "deep_forks.sh"));
     }
 }
@@ -392,7 +355,7 @@ fn exceptions_and_threads() {
 /// The server saves its data by a fork, again and again, while it is written to.
 #[test]
 fn redis() {
-    if !installed("redis-server") || !installed("redis-benchmark") {
+    if !is_installed("redis-server") || !is_installed("redis-benchmark") {
         return;
     }
     for fork in COPYING {

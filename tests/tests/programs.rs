@@ -1,11 +1,10 @@
 //! Real, unmodified programs whose whole heap is ours, on each backing: nobody can tell
 //! the difference from a run without us.
 
-use std::env;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use allotment_tests::backing::Backing;
+use allotment_tests::program::{script, scripts};
 use allotment_tests::{c_source, preload};
 
 /// A test on each backing for each function, skipped where its program is not installed.
@@ -13,9 +12,10 @@ macro_rules! on_each_backing {
     ($($function:ident needs $program:literal,)*) => {$(
         mod $function {
             use allotment_tests::backing::Backing;
+            use allotment_tests::program;
 
             fn run(backing: Backing) {
-                if super::installed($program) {
+                if program::is_installed($program) {
                     super::programs::$function(backing);
                 }
             }
@@ -145,30 +145,4 @@ mod programs {
     pub(super) fn tcl(backing: Backing) {
         preload::compare(backing, 1_000, |_| script("tclsh", "tcl.tcl"));
     }
-}
-
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts")
-}
-
-fn script(interpreter: &str, name: &str) -> Command {
-    let mut command = Command::new(interpreter);
-    command.arg(scripts().join(name));
-    command
-}
-
-/// Whether a program that not every machine has is there. Says so when it is not; where
-/// `TESTS_REQUIRE` lists it, that is a failure.
-fn installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).any(|directory| directory.join(program).is_file());
-    if !found {
-        let required = env::var("TESTS_REQUIRE").unwrap_or_default();
-        let is_required = required
-            .split_ascii_whitespace()
-            .any(|name| name == program);
-        assert!(!is_required, "{program} is not installed, and is required");
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
 }
