@@ -54,7 +54,7 @@ pub use check::{CheckReport, Damage, Invariant};
 pub use fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
 pub use heap::{AddRegionError, ExtendError, Heap, Options, RemoveRegionError};
 #[cfg(feature = "lock")]
-pub use local::{Freed, LocalHeap, Unsettled};
+pub use local::{First, Freed, LocalHeap, Sent, Unsettled};
 #[cfg(feature = "lock")]
 pub use lock_api;
 #[cfg(feature = "lock")]

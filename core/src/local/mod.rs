@@ -37,8 +37,8 @@ use static_assertions::const_assert_eq;
 
 use crate::region::WORD;
 use crate::slab::class::{
-    CLASS_OF_STEPS, CLASSES, QUICK, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of,
-    class_of_size, divide,
+    CLASS_OF_STEPS, CLASSES, QUICK, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of_size,
+    divide, quick_class_of,
 };
 use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
 use crate::slab::remote::{BITS, Marked, Posted, RemoteQueue};
@@ -138,6 +138,26 @@ pub enum Freed {
     /// Nothing was done. The object may lie elsewhere, or something is wrong with the pointer: that
     /// is for [`Pool::free_in`](crate::Pool::free_in) to tell.
     Refused,
+}
+
+/// What became of an attempt to free an object of another local heap.
+#[derive(Debug)]
+#[must_use]
+pub enum Sent {
+    /// It is free.
+    Done,
+    /// It is free, and its owner has to be told: see [`LocalHeap::announce`].
+    First(First),
+    /// As [`Freed::Refused`].
+    Refused,
+}
+
+/// The first of a slab's objects in a while that was freed by another than its owner.
+#[derive(Debug)]
+#[must_use]
+pub struct First {
+    slab: usize,
+    word: usize,
 }
 
 /// A slab of the caller's that has to be looked at, before the local heap is used again.
@@ -359,39 +379,56 @@ impl LocalHeap {
         }
     }
 
-    /// Frees an object of another local heap's slab, if nothing is wrong with it: lock-free. Answers
-    /// whether that was done.
+    /// Frees an object of another local heap's slab, if nothing is wrong with it: lock-free.
     ///
     /// # Safety
     /// As for [`Pool::free_in`](crate::Pool::free_in).
     #[inline(always)]
-    #[must_use]
-    pub unsafe fn give_to_owner(&self, object: *mut u8) -> bool {
-        let Some(slab) = self.slab_at(object.addr()) else {
-            return false;
-        };
-        let Some(number) = slab.object_at(object.addr()) else {
-            return false;
-        };
-        !slab.is_owned_by(self.address()) && !slab.is_free(number) && LocalHeap::post(slab, number)
+    pub unsafe fn give_to_owner(&self, object: *mut u8) -> Sent {
+        self.give_to_owner_sized(object.addr(), None)
     }
 
-    /// Posts an object, which is in use, to its slab's owner, who is not the caller. Answers `false`
-    /// if another thread has freed it already.
+    /// The same. `size` is what its class must serve, if it is known.
     #[inline(always)]
-    pub(crate) fn post(slab: &Descriptor, number: usize) -> bool {
-        match slab.remote_frees().mark(number) {
-            Marked::Already => return false,
-            Marked::First => LocalHeap::announce(slab, number / BITS),
-            Marked::Set => {}
+    pub(crate) fn give_to_owner_sized(&self, address: usize, size: Option<usize>) -> Sent {
+        let Some(slab) = self.slab_at(address) else {
+            return Sent::Refused;
+        };
+        let (number, starts) = divide(address.wrapping_sub(slab.start.get()), slab.inverse.get());
+        // What is no object, since its number is too large, passes for free.
+        if !starts || slab.is_owned_by(self.address()) || slab.is_free(number) {
+            return Sent::Refused;
         }
-        true
+        if let Some(size) = size
+            && !serves(slab.class.get(), size)
+        {
+            return Sent::Refused;
+        }
+        LocalHeap::post(slab, number)
     }
 
-    /// Tells the owner that others have freed objects of a word.
+    /// Posts an object, which is in use, to its slab's owner, who is not the caller.
+    #[inline(always)]
+    pub(crate) fn post(slab: &Descriptor, number: usize) -> Sent {
+        match slab.remote_frees().mark(number) {
+            Marked::Set => Sent::Done,
+            Marked::First => Sent::First(First {
+                slab: slab.address(),
+                word: number / BITS,
+            }),
+            Marked::Already => Sent::Refused,
+        }
+    }
+
+    /// Tells the owner of an object that was posted. It counts as used until then.
+    ///
+    /// # Safety
+    /// The pool is still there.
     #[inline(never)]
-    fn announce(slab: &Descriptor, word: usize) {
-        if slab.remote_frees().note(word) == Posted::Announce {
+    pub unsafe fn announce(first: First) {
+        // SAFETY: a slab with objects in use keeps its descriptor, and its owner.
+        let slab = unsafe { Descriptor::at(first.slab) };
+        if slab.remote_frees().note(first.word) == Posted::Announce {
             let owner = slab.owner.load(Ordering::Relaxed);
             // SAFETY: a slab's owner is a local heap, which lives as long as the pool.
             let owner = unsafe { &*core::ptr::with_exposed_provenance::<LocalHeap>(owner) };
@@ -421,9 +458,12 @@ impl LocalHeap {
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`](crate::Pool::allocate_in).
+    #[inline(always)]
     #[must_use]
     pub unsafe fn take_aligned(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.bins[class_of(layout)?].take()
+        let class = quick_class_of(layout)?;
+        // SAFETY: classes are below their number.
+        unsafe { self.bins.get_unchecked(class) }.take()
     }
 }
 
@@ -484,22 +524,22 @@ impl LocalHeap {
     /// Takes an object of a class from the slabs at hand: the current one, then those that have free
     /// objects. Looks at a bounded number of slabs.
     pub(crate) unsafe fn refill(&self, class: usize) -> Option<NonNull<u8>> {
-        let bin = &self.bins[class];
+        let bin = self.bins.get(class)?;
+        if let Some(object) = bin.take() {
+            return Some(object);
+        }
         loop {
-            if let Some(object) = bin.take() {
-                return Some(object);
-            }
             // SAFETY: the bin's slab is this local heap's.
             unsafe {
-                if !self.check_out(class) {
-                    self.leave_current(class);
-                    let next = self.shelves[class].first.get();
-                    if next == 0 {
-                        return None;
-                    }
-                    // It has free objects, unless all of them were freed twice: then it is left.
-                    self.make_current(Descriptor::at(next));
+                if self.check_out(class) {
+                    return bin.take();
                 }
+                self.leave_current(class);
+                let next = self.shelves[class].first.get();
+                if next == 0 {
+                    return None;
+                }
+                self.make_current(Descriptor::at(next));
             }
         }
     }
@@ -511,14 +551,15 @@ impl LocalHeap {
         (current != 0).then(|| unsafe { Descriptor::at(current) })
     }
 
-    /// Checks out objects of the current slab. Answers whether there are any.
+    /// Checks out objects of the current slab, if the bin has run dry. Answers whether there are any.
+    #[inline(always)]
     unsafe fn check_out(&self, class: usize) -> bool {
         let bin = &self.bins[class];
         // SAFETY: forwarded.
         let Some(slab) = (unsafe { self.current(class) }) else {
             return false;
         };
-        let Some((word, free)) = slab.check_out(bin.checked_out_last(slab) + 1) else {
+        let Some((word, free)) = slab.check_out(bin.checked_out_last(slab)) else {
             return false;
         };
         slab.quota.set(UNLIMITED);
@@ -547,7 +588,7 @@ impl LocalHeap {
         }
     }
 
-    /// Takes a slab with free objects from its shelf, and checks some out.
+    /// Takes a slab with free objects from its shelf.
     unsafe fn make_current(&self, slab: &Descriptor) {
         let class = slab.class.get() as usize;
         let bin = &self.bins[class];
@@ -560,7 +601,6 @@ impl LocalHeap {
             current.store(slab.address(), Ordering::Relaxed);
             // As if the last word had been checked out before.
             bin.source.set(slab.address_of_bits(slab.words() - 1));
-            self.check_out(class);
         }
     }
 

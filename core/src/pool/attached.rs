@@ -17,7 +17,7 @@ use lock_api::RawMutex;
 use super::Pool;
 use super::control::{Control, Lack};
 use crate::fault::FaultKind;
-use crate::local::{Freed, LocalHeap, Unsettled};
+use crate::local::{Freed, LocalHeap, Sent, Unsettled};
 use crate::slab::class::{QUICK, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::tlsf::refusal::Refusal;
@@ -363,6 +363,25 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             }
         }
         // SAFETY: forwarded.
+        unsafe { self.free_elsewhere(local, ptr, layout) }
+    }
+
+    /// Frees what lies in no slab of the local heap: most of these are objects of others.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`].
+    #[inline(never)]
+    unsafe fn free_elsewhere(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
+        if layout.is_none_or(|layout| layout.align() <= STEP) {
+            let size = layout.map(|layout| layout.size());
+            match local.give_to_owner_sized(ptr.addr().get(), size) {
+                Sent::Done => return,
+                // SAFETY: the pool is here.
+                Sent::First(first) => return unsafe { LocalHeap::announce(first) },
+                Sent::Refused => {}
+            }
+        }
+        // SAFETY: forwarded.
         unsafe { self.free_slowly(local, ptr, layout) }
     }
 
@@ -434,17 +453,27 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         let Some(number) = self.object_of(local, slab, ptr, layout) else {
             return;
         };
-        if slab.is_owned_by(local.address()) {
+        if !local.is_empty_heap() {
+            // So that the next one is found without the pool.
             self.control().show_map(local);
+        }
+        if slab.is_owned_by(local.address()) {
             // SAFETY: the caller is bound to the local heap; the object was found to be in use.
             unsafe {
                 if slab.set_free(number) {
                     self.settle_slab(local, slab);
                 }
             }
-        } else if !LocalHeap::post(slab, number) {
-            let address = ptr.addr().get();
-            self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
+            return;
+        }
+        match LocalHeap::post(slab, number) {
+            Sent::Done => {}
+            // SAFETY: the pool is here.
+            Sent::First(first) => unsafe { LocalHeap::announce(first) },
+            Sent::Refused => {
+                let address = ptr.addr().get();
+                self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
+            }
         }
     }
 

@@ -236,10 +236,30 @@ pub(crate) fn class_of(layout: Layout) -> Option<usize> {
     (class != 0).then_some(class as usize)
 }
 
+/// As [`class_of`], for sizes up to [`QUICK`] alone.
+#[inline(always)]
+pub(crate) fn quick_class_of(layout: Layout) -> Option<usize> {
+    let (size, align) = (layout.size(), layout.align());
+    if size > QUICK || align > SLAB_GRANULE {
+        return None;
+    }
+    // `QUICK` is a multiple of every such alignment.
+    let rounded = (size + (align - 1)) & !(align - 1);
+    // SAFETY: there is an entry for all steps up to that size, and one for each class and alignment.
+    let class = unsafe {
+        let first = *CLASS_OF_STEPS.get_unchecked((rounded + (STEP - 1)) >> STEP_LOG2);
+        let aligned = ALIGNED.get_unchecked(align.trailing_zeros() as usize);
+        *aligned.get_unchecked(first as usize)
+    };
+    Some(class as usize)
+}
+
+const_assert!(QUICK.is_multiple_of(SLAB_GRANULE));
+
 /// For each binary logarithm of an alignment and each class, the smallest class from that on whose size
 /// is a multiple of the alignment; 0 if there is none.
-static ALIGNED: [[u8; CLASSES]; SLAB_GRANULE_LOG2 + 1] = {
-    let mut table = [[0; CLASSES]; SLAB_GRANULE_LOG2 + 1];
+static ALIGNED: [[u8; CLASSES.next_power_of_two()]; SLAB_GRANULE_LOG2 + 1] = {
+    let mut table = [[0; CLASSES.next_power_of_two()]; SLAB_GRANULE_LOG2 + 1];
     let mut log2 = 0;
     while log2 <= SLAB_GRANULE_LOG2 {
         let mut class = CLASSES;
@@ -280,6 +300,8 @@ mod tests {
                 let class = class_of(Layout::from_size_align(size, align).unwrap()).unwrap();
                 assert!(TABLE[class].size >= size);
                 assert_eq!(TABLE[class].size % align, 0, "{size} {align}");
+                let quick = quick_class_of(Layout::from_size_align(size, align).unwrap());
+                assert_eq!(quick, (size <= QUICK).then_some(class), "{size} {align}");
             }
         }
     }

@@ -212,22 +212,33 @@ impl Descriptor {
         (&raw const self.bits).addr() + word * size_of::<AtomicUsize>()
     }
 
-    /// Takes all free objects of one word: the first from `word` on, and then round, that has any.
+    /// Takes all free objects of one word: the first behind `last`, and then round, that has any.
     /// Only the owner may.
     #[inline(always)]
-    pub(crate) fn check_out(&self, word: usize) -> Option<(usize, usize)> {
+    pub(crate) fn check_out(&self, last: usize) -> Option<(usize, usize)> {
         let words = self.words();
-        let mut word = if word < words { word } else { 0 };
+        // The bits of the last word that stand for objects; all of the others' do.
+        let objects = usize::MAX >> ((self.count.get() as usize).wrapping_neg() % BITS);
+        // While this is 0, no remote free is announced, and their line need not be read.
+        let remote = self.remote_summary.load(Ordering::Relaxed) != 0;
+        let mut word = last;
         for _ in 0..words {
-            let bits = self.bits[word].load(Ordering::Relaxed);
-            let free = self.free_of(word);
-            if free != 0 {
-                self.bits[word].store(bits & !free, Ordering::Relaxed);
-                return Some((word, free));
-            }
             word += 1;
-            if word == words {
+            if word >= words {
                 word = 0;
+            }
+            // Without a panic, whose way out would cost some instructions.
+            let bits = self.bits.get(word)?;
+            let mut free = bits.load(Ordering::Relaxed);
+            if word + 1 == words {
+                free &= objects;
+            }
+            if remote {
+                free &= !self.remote.0[word].load(Ordering::Relaxed);
+            }
+            if free != 0 {
+                bits.store(bits.load(Ordering::Relaxed) & !free, Ordering::Relaxed);
+                return Some((word, free));
             }
         }
         None
@@ -270,9 +281,9 @@ impl Descriptor {
 /// Whether a bit of a bitmap is set.
 #[inline(always)]
 fn is_set(bits: &[AtomicUsize; WORDS], number: usize) -> bool {
-    // Without a panic, whose way out would cost each free some instructions.
-    let word = bits.get(number / BITS);
-    word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1)
+    // Without a panic, whose way out would cost each free some instructions. There are no more words.
+    let word = &bits[number / BITS % WORDS];
+    word.load(Ordering::Relaxed) >> (number % BITS) & 1 == 1
 }
 
 /// The bits of a bitmap word that stand for objects, if a slab has `count`.

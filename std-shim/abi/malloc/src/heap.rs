@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allotment::thread::{self, Binding};
-use allotment_core::{Freed, GRANULE, LocalHeap, Unsettled};
+use allotment_core::{Freed, GRANULE, LocalHeap, Sent, Unsettled};
 
 use crate::arena::Arena;
 use crate::{foreign, message, nested, runtime};
@@ -200,12 +200,12 @@ unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
 unsafe fn free_or_ignore(block: *mut u8) {
     // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
     // forwarded.
-    if unsafe { current().give_to_owner(block) } {
-        return;
-    }
-    if let Some(block) = NonNull::new(block) {
+    match unsafe { current().give_to_owner(block) } {
+        Sent::Done => {}
+        // SAFETY: the arena lives for ever.
+        Sent::First(first) => unsafe { LocalHeap::announce(first) },
         // SAFETY: forwarded.
-        unsafe { free_slowly(block) }
+        Sent::Refused => unsafe { free_slowly(block) },
     }
 }
 
@@ -213,7 +213,10 @@ unsafe fn free_or_ignore(block: *mut u8) {
 /// As for [`free`].
 #[cold]
 #[inline(never)]
-unsafe fn free_slowly(block: NonNull<u8>) {
+unsafe fn free_slowly(block: *mut u8) {
+    let Some(block) = NonNull::new(block) else {
+        return;
+    };
     if let Some(arena) = available_main()
         && arena.contains(block.addr().get())
     {

@@ -10,15 +10,33 @@ use super::{block_or_enomem, fail, layout};
 use crate::heap;
 use crate::product::product;
 
+/// Up to here a request is looked at more closely only if the local heap has nothing ready for it.
+const QUICK: usize = 64 << 10;
+
+/// A block for this alignment, if it is a power of two, and the calling thread's local heap has it
+/// ready.
+#[inline(always)]
+fn take(alignment: usize, size: usize) -> Option<NonNull<u8>> {
+    if size > QUICK || alignment > QUICK {
+        return None;
+    }
+    let layout = Layout::from_size_align(size, alignment).ok()?;
+    heap::take_aligned(layout)
+}
+
 /// Allocates with an alignment that is a power of two.
 #[inline(always)]
 fn allocate(alignment: usize, size: usize) -> *mut c_void {
-    block_or_enomem(layout(size, alignment.max(GRANULE)).and_then(take_or_allocate))
+    match take(alignment, size) {
+        Some(block) => block.as_ptr().cast(),
+        None => allocate_slowly(alignment, size),
+    }
 }
 
-#[inline(always)]
-fn take_or_allocate(layout: Layout) -> Option<NonNull<u8>> {
-    heap::take_aligned(layout).or_else(|| heap::allocate(layout))
+#[cold]
+#[inline(never)]
+fn allocate_slowly(alignment: usize, size: usize) -> *mut c_void {
+    block_or_enomem(layout(size, alignment.max(GRANULE)).and_then(heap::allocate))
 }
 
 /// `aligned_alloc(3)`: null and `EINVAL` unless the alignment is a power of two. The size need not
@@ -53,13 +71,29 @@ pub unsafe extern "C" fn posix_memalign(
     alignment: usize,
     size: usize,
 ) -> c_int {
+    if alignment.is_multiple_of(size_of::<*mut c_void>())
+        && let Some(block) = take(alignment, size)
+    {
+        // SAFETY: forwarded.
+        unsafe { *place = block.as_ptr().cast() };
+        return 0;
+    }
+    // SAFETY: forwarded.
+    unsafe { posix_memalign_slowly(place, alignment, size) }
+}
+
+/// # Safety
+/// As for [`posix_memalign`].
+#[cold]
+#[inline(never)]
+unsafe fn posix_memalign_slowly(place: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
     if (!alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*mut c_void>()))
         // SAFETY: forwarded.
         && unsafe { refuses(place, alignment) }
     {
         return libc::EINVAL;
     }
-    match layout(size, alignment.max(GRANULE)).and_then(take_or_allocate) {
+    match layout(size, alignment.max(GRANULE)).and_then(heap::allocate) {
         Some(block) => {
             // SAFETY: forwarded.
             unsafe { *place = block.as_ptr().cast() };
@@ -73,8 +107,6 @@ pub unsafe extern "C" fn posix_memalign(
 ///
 /// # Safety
 /// `place` may be written.
-#[cold]
-#[inline(never)]
 unsafe fn refuses(place: *mut *mut c_void, alignment: usize) -> bool {
     if !product().lax_posix_memalign {
         return true;
