@@ -68,6 +68,8 @@ pub use pool::bound::BoundPool;
 #[cfg(feature = "lock")]
 pub use pool::class_stats::ClassStats;
 #[cfg(feature = "lock")]
+pub use pool::control::granule_map_bytes;
+#[cfg(feature = "lock")]
 pub use pool::handle::Handle;
 #[cfg(feature = "lock")]
 pub use pool::interrupt_lock::{InterruptLock, Interrupts};

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
-use allotment_core::{LocalHeap, Pool};
+use allotment_core::{LocalHeap, Pool, Sent};
 
 const MIB: usize = 1 << 20;
 
@@ -316,6 +316,55 @@ fn a_large_full_pool_is_payload_and_can_be_filled_again() {
 
 /// A block of 2 GiB lies before the first slab; there is room enough behind it.
 #[cfg(all(unix, target_pointer_width = "64"))]
+/// The highest address that a batch of blocks reaches, which are freed again.
+#[cfg(target_pointer_width = "64")]
+fn reach(bound: &Bound<'_>, size: usize, count: usize) -> usize {
+    let blocks: Vec<_> = (0..count).map(|_| bound.allocate(size).unwrap()).collect();
+    let reach = blocks.iter().map(|block| block.addr().get()).max();
+    blocks.into_iter().for_each(|block| bound.free(block));
+    reach.unwrap()
+}
+
+/// Empty slabs are kept for the next objects of their size, but not while others need memory.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn other_sizes_get_the_memory_of_empty_slabs() {
+    let mut memory = region(1 << 30);
+    let pool = Pool::create_in_region(&mut memory).unwrap();
+    let bound = Bound::new(&pool);
+    let first = reach(&bound, 64, 4 * MIB / 64);
+    for size in [96, 1024, 320, 10_000, 3 * MIB, 64] {
+        let next = reach(&bound, size, 4 * MIB / size);
+        // Some is lost to other lengths of slabs, once for all.
+        let further = next.saturating_sub(first);
+        assert!(further < 3 * MIB, "{size}: {further} bytes further");
+    }
+}
+
+/// A thread that never allocates learns where the slabs of others are, too.
+#[test]
+fn who_only_frees_sees_new_slabs() {
+    let mut memory = region(64 * MIB);
+    let pool = Pool::create_in_region(&mut memory).unwrap();
+    let (owner, other) = (Bound::new(&pool), Bound::new(&pool));
+    let blocks: Vec<_> = (0..10_000).map(|_| owner.allocate(1000).unwrap()).collect();
+    let mut refused = 0;
+    for block in blocks {
+        // SAFETY: this thread is bound to the local heap; the block is freed once.
+        unsafe {
+            match other.local().give_to_owner(block.as_ptr()) {
+                Sent::Done => {}
+                Sent::First(first) => LocalHeap::announce(first),
+                Sent::Refused => {
+                    refused += 1;
+                    other.free(block);
+                }
+            }
+        }
+    }
+    assert!(refused <= 1, "{refused} frees went the slow path");
+}
+
 #[test]
 fn slabs_far_into_a_region_that_may_grow() {
     let memory = shadow::memory::SparseMemory::new(4 << 30);

@@ -84,6 +84,12 @@ struct Shelf {
     slabs: Cell<usize>,
 }
 
+/// Empty slabs of so many bytes are kept though others are needed.
+const KEPT_AT_ALL_EVENTS: usize = 32 << SLAB_GRANULE_LOG2;
+
+/// How many slabs are looked at, at most, to find empty ones to give up.
+const LOOKS_FOR_EMPTY: usize = 32;
+
 /// One thread's or CPU's heap, in the region of its pool.
 ///
 /// Made and adopted by [`Pool::attach`](crate::Pool::attach). Its operations are the pool's.
@@ -102,6 +108,8 @@ pub struct LocalHeap {
     /// Bytes of empty slabs on the shelves, and how many are worth keeping besides one of each class.
     kept: Cell<usize>,
     keeps_bytes: Cell<usize>,
+    /// The class whose empty slabs are the next to be given up for others.
+    next_given_up: Cell<usize>,
     /// Objects that were ever checked out.
     pub(crate) checked_out: AtomicUsize,
     /// The registry's links: of all local heaps, and of those that are idle.
@@ -180,6 +188,7 @@ impl LocalHeap {
             pending: Cell::new(0),
             kept: Cell::new(0),
             keeps_bytes: Cell::new(0),
+            next_given_up: Cell::new(0),
             checked_out: AtomicUsize::new(0),
             next: Cell::new(0),
             next_idle: Cell::new(0),
@@ -720,6 +729,48 @@ impl LocalHeap {
                 slab.state.set(State::Empty);
                 slab.quota.set(UNLIMITED);
                 self.put_on(slab);
+            }
+        }
+    }
+
+    /// Gives up empty slabs of `bytes` in all, if it keeps so many, before something else is
+    /// allocated: so a program that changes to other sizes goes on with the same memory. `released`
+    /// is called as by [`LocalHeap::settle`].
+    pub(crate) unsafe fn give_up_kept(
+        &self,
+        bytes: usize,
+        mut released: impl FnMut(&Descriptor) -> bool,
+    ) {
+        // Aligned, and with its header, it takes more.
+        let bytes = bytes + bytes / 8 + (2 << SLAB_GRANULE_LOG2);
+        let least = self.kept.get().saturating_sub(bytes);
+        let least = least.max(KEPT_AT_ALL_EVENTS);
+        let mut looks = LOOKS_FOR_EMPTY;
+        let mut classes = CLASSES;
+        while looks > 0 && classes > 0 && self.kept.get() > least {
+            let shelf = &self.shelves[self.next_given_up.get()];
+            // Slabs come to the end of the shelf when they become empty.
+            let mut at = shelf.last.get();
+            while looks > 0 && shelf.empty.get() > 0 && self.kept.get() > least {
+                looks -= 1;
+                // SAFETY: what a shelf names are slabs of this local heap, and one of them is empty;
+                // the previous one is read before the slab goes.
+                unsafe {
+                    let slab = Descriptor::at(at);
+                    at = slab.previous.get();
+                    if slab.state.get() == State::Empty {
+                        self.take_off(slab);
+                        if !released(slab) {
+                            self.put_on(slab);
+                            return;
+                        }
+                    }
+                }
+            }
+            if shelf.empty.get() == 0 {
+                classes -= 1;
+                let next = self.next_given_up.get() + 1;
+                self.next_given_up.set(next % CLASSES);
             }
         }
     }

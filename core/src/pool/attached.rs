@@ -184,7 +184,20 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 Err(_) => {}
             }
         }
+        // SAFETY: forwarded.
+        unsafe { self.give_up_kept(local, layout.size()) };
         self.allocate_block(layout)
+    }
+
+    /// Makes room in the heap before so many bytes are allocated there.
+    ///
+    /// # Safety
+    /// The caller is bound to the local heap, or it is the empty one.
+    unsafe fn give_up_kept(&self, local: &LocalHeap, bytes: usize) {
+        let refused = Cell::new(None);
+        // SAFETY: forwarded.
+        unsafe { local.give_up_kept(bytes, |slab| self.release(slab, &refused)) };
+        self.report(Ok(()), refused);
     }
 
     /// A block of the heap's, if there is one.
@@ -208,6 +221,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             if let Some(object) = local.refill(class) {
                 return Ok(object);
             }
+            self.give_up_kept(local, self.control().bytes_of_next(local, class));
             let slab = self.with(|heap| {
                 let slab = self.control().acquire(heap, local, class);
                 self.control().show_map(local);

@@ -102,6 +102,16 @@ struct Map {
 /// Bytes of a block before what the pool keeps in it: a multiple of all alignments of that.
 const MARGIN: usize = 64;
 
+/// Bytes of the granule map of a pool whose region is `len` bytes long from the beginning. The map is
+/// the first that is allocated, so it lies at the region's start, and only as much of it is ever
+/// touched as there are blocks behind it.
+///
+/// Takes constant time.
+#[must_use]
+pub const fn granule_map_bytes(len: usize) -> usize {
+    MARGIN + size_of::<Map>() + (len / SLAB_GRANULE + 1) * size_of::<usize>()
+}
+
 /// Entries that may be initialised in one operation.
 const MOST_REVEALED: usize = 4096;
 
@@ -302,6 +312,17 @@ impl Control {
         }
     }
 
+    /// Objects of the next slab of a class that a local heap acquires.
+    fn count_of_next(&self, owner: &LocalHeap, number: usize) -> usize {
+        let wanted = TABLE[number].first_limit() << owner.slabs_of(number).min(10);
+        TABLE[number].count_within(wanted.min(self.slab_limit.get()))
+    }
+
+    /// Bytes of the next slab of a class that a local heap acquires, about.
+    pub(crate) fn bytes_of_next(&self, owner: &LocalHeap, number: usize) -> usize {
+        self.count_of_next(owner, number) * TABLE[number].size
+    }
+
     /// Gets memory and a descriptor for a slab; see [`Lack`]. If it cannot, nothing has changed but
     /// the extent of the map.
     pub(crate) fn acquire(
@@ -310,8 +331,7 @@ impl Control {
         owner: &LocalHeap,
         number: usize,
     ) -> Result<&Descriptor, Lack> {
-        let wanted = TABLE[number].first_limit() << owner.slabs_of(number).min(10);
-        let count = TABLE[number].count_within(wanted.min(self.slab_limit.get()));
+        let count = self.count_of_next(owner, number);
         if count == 0 {
             return Err(Lack::Map);
         }

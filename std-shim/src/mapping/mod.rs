@@ -19,6 +19,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use allotment_core::granule_map_bytes;
 use file::BackingFile;
 pub use file::FileKind;
 pub use snapshot::{CopyPlace, Snapshot};
@@ -228,17 +229,18 @@ impl Mapping {
     }
 
     /// Asks the kernel for transparent huge pages (`madvise(2)`, `MADV_HUGEPAGE`) in anonymous memory
-    /// beyond the first 32 MiB: fewer page faults and fewer misses of the processor's translation
-    /// cache, for some MiB of memory more. Answers whether the kernel took the advice; it follows it
-    /// as it can.
+    /// beyond the first 32 MiB that a pool over all of it hands out: fewer page faults and fewer
+    /// misses of the processor's translation cache, for some MiB of memory more. Answers whether the
+    /// kernel took the advice; it follows it as it can.
     #[must_use]
     pub fn prefer_huge_pages(&self) -> bool {
+        let map = granule_map_bytes(self.capacity).next_multiple_of(ALIGNMENT);
+        let without = map.saturating_add(WITHOUT_HUGE_PAGES);
+        // The last block's end is written to at the beginning.
+        let end = self.capacity.saturating_sub(ALIGNMENT);
         matches!(self.backing, Backing::Anonymous)
-            && self.capacity > WITHOUT_HUGE_PAGES
-            && anonymous::prefer_huge_pages(
-                self.start + WITHOUT_HUGE_PAGES,
-                self.capacity - WITHOUT_HUGE_PAGES,
-            )
+            && end > without
+            && anonymous::prefer_huge_pages(self.start + without, end - without)
     }
 
     /// Keeps the children of a `fork(2)` from getting the range (`madvise(2)`, `MADV_DONTFORK`), or
