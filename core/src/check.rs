@@ -151,8 +151,7 @@ fn check_free(tlsf: Tlsf, at: usize, size: usize) -> Result<(), Invariant> {
         let before = memory.read(back(at));
         if before > tlsf.control().last_bin.get() {
             let first = tlsf.control().first.get();
-            let in_header = tlsf.first_bounds().hold(before) && before < first;
-            if in_header || !tlsf.is_place(before) || memory.read_any(next(before)) != at {
+            if before < first || !tlsf.is_place(before) || memory.read_any(next(before)) != at {
                 return Err(Invariant::Links);
             }
         } else if before != tlsf.list_for(size) || tlsf.first_of(before) != at {

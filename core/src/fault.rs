@@ -3,6 +3,8 @@
 use core::fmt;
 
 /// What is wrong with a pointer or with the memory behind it.
+// A word long, so that a refusal takes two registers that need not be taken apart.
+#[repr(usize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {

@@ -11,11 +11,12 @@ use crate::check::{CheckReport, Damage};
 use crate::fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
 use crate::region::{CreateError, GRANULE, Memory, Region, WORD};
 use crate::stats::Stats;
-use crate::tlsf::class::opaque;
 use crate::tlsf::control::{self, Layout as Geometry};
 use crate::tlsf::refusal::Refusal;
 use crate::tlsf::regions::{Descriptor, MAX_REGIONS};
-use crate::tlsf::{Stuck, Tlsf, block};
+use crate::tlsf::{Tlsf, block};
+#[cfg(feature = "fast")]
+use crate::tlsf::{class::opaque, class::opaque_ref, near::Missed, near::StuckAt};
 
 /// How a heap or pool is made.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +204,6 @@ impl<'r> Heap<'r> {
             let end = block::header(geometry.end);
             memory.write(end, memory.read(end) | block::PREV_FREE);
             tlsf.insert(geometry.first, geometry.end - geometry.first);
-            tlsf.touched(geometry.first);
             tlsf
         };
         let control = tlsf.control();
@@ -219,63 +219,89 @@ impl<'r> Heap<'r> {
 
     /// Allocates a block. `None` if no free block is large enough. A size of 0 gives a block of
     /// its own. O(1).
+    #[cfg(not(feature = "fast"))]
+    pub fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.try_allocate(layout) {
+            Ok(block) => Some(block),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    #[cfg(not(feature = "fast"))]
+    pub(crate) fn try_allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, Refusal> {
+        let need = block::size_for(layout.size());
+        let block = self.tlsf.allocate(need, layout.align())?;
+        Ok(self.block_pointer(block))
+    }
+
+    /// Allocates a block. `None` if no free block is large enough. A size of 0 gives a block of
+    /// its own. O(1).
+    #[cfg(feature = "fast")]
     #[inline]
     pub fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         let need = block::size_for(layout.size());
         if layout.align() > GRANULE {
-            return self.allocate_aligned(need, layout.align());
+            return opaque_ref(self).allocate_aligned(need, layout.align());
         }
         match self.tlsf.near().allocate(need) {
             Ok(block) => Some(self.block_pointer(block)),
-            Err(Refusal::NoMemory) => self.allocate_slowly(need, GRANULE, Refusal::NoMemory),
-            Err(damage) => self.allocate_slowly(need, GRANULE, damage),
+            // Two calls, so that no register holds which it is.
+            Err(Missed::Exhausted) => {
+                opaque_ref(self).allocate_slowly(need, GRANULE, Missed::Exhausted)
+            }
+            Err(Missed::Closed) => opaque_ref(self).allocate_slowly(need, GRANULE, Missed::Closed),
         }
     }
 
-    #[inline(always)]
-    fn block_pointer(&self, block: usize) -> NonNull<u8> {
-        // SAFETY: blocks lie behind the header of a region whose start is not null.
-        unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
-    }
-
+    #[cfg(feature = "fast")]
     #[inline(never)]
     fn allocate_aligned(&mut self, need: usize, align: usize) -> Option<NonNull<u8>> {
-        match self.tlsf.near().allocate_aligned_near(need, align) {
+        match self.tlsf.near().allocate_aligned(need, align) {
             Ok(block) => Some(self.block_pointer(block)),
-            Err(Refusal::NoMemory) => self.allocate_slowly(need, align, Refusal::NoMemory),
-            Err(damage) => self.allocate_slowly(need, align, damage),
+            Err(Missed::Exhausted) => self.allocate_slowly(need, align, Missed::Exhausted),
+            Err(Missed::Closed) => self.allocate_slowly(need, align, Missed::Closed),
         }
     }
 
     /// Goes on where a fast path gave up.
+    #[cfg(feature = "fast")]
     #[cold]
     #[inline(never)]
     fn allocate_slowly(
         &mut self,
         need: usize,
         align: usize,
-        refusal: Refusal,
+        missed: Missed,
     ) -> Option<NonNull<u8>> {
-        let result = if align > GRANULE {
-            self.tlsf.allocate_aligned_thoroughly(need, align, refusal)
-        } else {
-            self.tlsf.allocate_thoroughly(need, refusal)
-        };
-        match result {
+        match self.tlsf.allocate_on(need, align, missed) {
             Ok(block) => Some(self.block_pointer(block)),
             Err(refusal) => self.refuse(refusal, 0),
         }
     }
 
+    #[cfg(feature = "fast")]
     #[inline(always)]
     pub(crate) fn try_allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, Refusal> {
         let need = block::size_for(layout.size());
         let block = if layout.align() <= GRANULE {
-            self.tlsf.allocate_anywhere(need)?
+            self.tlsf
+                .near()
+                .allocate(need)
+                .or_else(|missed| self.tlsf.allocate_on(need, GRANULE, missed))?
         } else {
-            self.tlsf.allocate_aligned(need, layout.align())?
+            let align = layout.align();
+            self.tlsf
+                .near()
+                .allocate_aligned(need, align)
+                .or_else(|missed| self.tlsf.allocate_on(need, align, missed))?
         };
         Ok(self.block_pointer(block))
+    }
+
+    #[inline(always)]
+    fn block_pointer(&self, block: usize) -> NonNull<u8> {
+        // SAFETY: blocks lie behind the header of a region whose start is not null.
+        unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
     /// Allocates a block of zeroes. Memory that is known to be zero is not written: see
@@ -298,7 +324,7 @@ impl<'r> Heap<'r> {
     /// before it was allocated. The rest is zero when this returns.
     pub(crate) fn stale_part(&mut self, p: NonNull<u8>, size: usize, fresh: usize) -> usize {
         let block = self.tlsf.memory.offset_of(p.addr().get());
-        if !self.tlsf.first_bounds().hold(block) || fresh >= block.wrapping_add(size) {
+        if block >= self.tlsf.control().end.get() || fresh >= block.wrapping_add(size) {
             return size;
         }
         if let Ok(used) = self.tlsf.used(block) {
@@ -323,36 +349,53 @@ impl<'r> Heap<'r> {
         self.free_or_refuse(ptr, Some(layout.size()));
     }
 
+    #[cfg(not(feature = "fast"))]
+    fn free_or_refuse(&mut self, ptr: NonNull<u8>, size: Option<usize>) {
+        if let Err(refusal) = self.try_free(ptr, size) {
+            self.refuse::<()>(refusal, size.unwrap_or(0));
+        }
+    }
+
     /// Frees, in a form that leaves nothing to be done after the call of the slow path.
+    #[cfg(feature = "fast")]
     #[inline(always)]
     fn free_or_refuse(&mut self, ptr: NonNull<u8>, size: Option<usize>) {
         // Opaque, so that not both the offset and the pointer take a register.
         let block = opaque(self.tlsf.memory.offset_of(ptr.addr().get()));
-        match self.tlsf.free_near(block, size) {
+        match self.tlsf.near().free(block, size) {
             Ok(()) => {}
-            Err((size, Stuck::AtNext)) => self.free_slowly(block, size, Stuck::AtNext),
-            Err((_, Stuck::AtPrevious)) => self.free_slowly(block, None, Stuck::AtPrevious),
+            Err(StuckAt::Start) => self.free_slowly(block, size, StuckAt::Start),
+            Err(StuckAt::Next) => self.free_slowly(block, None, StuckAt::Next),
+            Err(StuckAt::Previous) => self.free_slowly(block, None, StuckAt::Previous),
         }
     }
 
+    #[cfg(feature = "fast")]
     #[cold]
     #[inline(never)]
-    fn free_slowly(&mut self, block: usize, size: Option<usize>, stuck: Stuck) {
-        if let Err(refusal) = self.tlsf.free_thoroughly(block, size, stuck) {
+    fn free_slowly(&mut self, block: usize, size: Option<usize>, stuck: StuckAt) {
+        if let Err(refusal) = self.tlsf.free_on(block, size, stuck) {
             self.refuse::<()>(refusal, size.unwrap_or(0));
         }
     }
 
     /// As [`Heap::deallocate`] and [`Heap::free`], with the refusal for the caller to deal with.
-    #[cfg(feature = "lock")]
     #[inline(always)]
     pub(crate) fn try_free(
         &mut self,
         ptr: NonNull<u8>,
         size: Option<usize>,
     ) -> Result<(), Refusal> {
-        self.tlsf
-            .free(self.tlsf.memory.offset_of(ptr.addr().get()), size)
+        let block = self.tlsf.memory.offset_of(ptr.addr().get());
+        #[cfg(feature = "fast")]
+        let result = self
+            .tlsf
+            .near()
+            .free(block, size)
+            .or_else(|stuck| self.tlsf.free_on(block, size, stuck));
+        #[cfg(not(feature = "fast"))]
+        let result = self.tlsf.free(block, size);
+        result
     }
 
     /// Takes back a block whose size is not known, as C's `free` does (but not null). O(1).
@@ -505,11 +548,12 @@ impl<'r> Heap<'r> {
     pub(crate) fn finish_resize(&mut self, moving: Moving) -> Result<(), Refusal> {
         match moving.then {
             Then::Free => {
-                let offset = |ptr: NonNull<u8>| self.tlsf.memory.offset_of(ptr.addr().get());
-                self.tlsf.free(offset(moving.from), None).inspect_err(|_| {
+                let freed = self.try_free(moving.from, None);
+                if freed.is_err() {
                     // A second refusal would be about the same damage.
-                    let _ = self.tlsf.free(offset(moving.to), None);
-                })
+                    let _ = self.try_free(moving.to, None);
+                }
+                freed
             }
             Then::Shrink(need) => {
                 let block = self.tlsf.memory.offset_of(moving.to.addr().get());
@@ -689,9 +733,15 @@ impl<'r> Heap<'r> {
     }
 
     /// Tells the handler of a fault, or counts a failure. Always `None`, for the caller to hand on.
+    #[inline(always)]
+    pub(crate) fn refuse<T>(&self, refusal: Refusal, size: usize) -> Option<T> {
+        self.note(refusal, size);
+        None
+    }
+
     #[cold]
     #[inline(never)]
-    pub(crate) fn refuse<T>(&self, refusal: Refusal, size: usize) -> Option<T> {
+    fn note(&self, refusal: Refusal, size: usize) {
         match refusal {
             Refusal::NoMemory => {
                 let control = self.tlsf.control();
@@ -699,7 +749,6 @@ impl<'r> Heap<'r> {
             }
             Refusal::Fault(..) => self.reporter().report(refusal, size),
         }
-        None
     }
 
     /// Makes everything but the blocks' headers anew: see [`Tlsf::rebuild`].

@@ -156,8 +156,8 @@ impl Memory {
     }
 }
 
-/// The same for words at a fixed distance from an offset: a free block's second link, and the
-/// footer before a block's end. (Where the distance is part of the offset, the compiler adds it to
+/// The same for words at a fixed distance from an offset: the footer before a block's end, and for the fast paths a free
+/// block's second link. (Where the distance is part of the offset, the compiler adds it to
 /// the origin first, and keeps the sum in a register of its own.)
 impl Memory {
     #[inline(always)]
@@ -185,7 +185,11 @@ impl Memory {
         // function's condition).
         unsafe { self.foot(end).write(value) }
     }
+}
 
+/// See above.
+#[cfg(feature = "fast")]
+impl Memory {
     #[inline(always)]
     fn second(self, offset: usize) -> *mut usize {
         self.pointer(offset).cast::<usize>().wrapping_add(1)

@@ -57,6 +57,7 @@ const ALIGN_LOG2: [u8; 4] = [3, 6, 12, 31];
 
 /// For each binary logarithm of an alignment, the first of [`ALIGN_LOG2`] that is not smaller, as it
 /// stands in a header.
+#[cfg(any(feature = "fast", target_pointer_width = "64"))]
 const ALIGN_CODES: [u8; usize::BITS as usize] = {
     let mut codes = [0; usize::BITS as usize];
     let (mut log2, mut code) = (0, 0);
@@ -103,7 +104,7 @@ pub(crate) const fn footer(following: usize) -> usize {
 }
 
 /// The key of a heap whose origin is at `address`, and which was made where a heap with the key
-/// `previous` had been (0 if none). Blocks of another heap, nested in this one or forgotten, do
+/// `previous` had been (or any other word). Blocks of another heap, nested in this one or forgotten, do
 /// not pass for this heap's.
 pub(crate) const fn key(address: usize, previous: usize) -> usize {
     // The highest byte and the flags keep their values, on 64-bit targets also the byte below.
@@ -135,6 +136,15 @@ pub(crate) const fn size_for(payload: usize) -> usize {
 }
 
 /// The code that a used header keeps for a power-of-two alignment.
+#[cfg(not(any(feature = "fast", target_pointer_width = "64")))]
+#[inline(always)]
+pub(crate) const fn align_code(align: usize) -> usize {
+    let [a, b, c, _] = ALIGN_LOG2;
+    ((align > 1 << a) as usize + (align > 1 << b) as usize + (align > 1 << c) as usize) << 1
+}
+
+/// The code that a used header keeps for a power-of-two alignment.
+#[cfg(any(feature = "fast", target_pointer_width = "64"))]
 #[inline(always)]
 pub(crate) const fn align_code(align: usize) -> usize {
     ALIGN_CODES[align.trailing_zeros() as usize % ALIGN_CODES.len()] as usize

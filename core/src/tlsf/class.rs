@@ -26,14 +26,28 @@ const LINEAR_LOG2: usize = SL_LOG2 + GRANULE.ilog2() as usize;
 const LINEAR: usize = 1 << LINEAR_LOG2;
 
 /// The list that a free block of `size` bytes goes to. `size` is a multiple of [`GRANULE`].
-#[inline(always)]
+#[cfg_attr(feature = "fast", inline(always))]
+#[cfg_attr(not(feature = "fast"), inline(never))]
 pub(crate) fn bin_of(size: usize) -> usize {
     let level = highest_bit(size | LINEAR);
     let step = level - SL_LOG2;
     list_number(size >> step, level << SL_LOG2)
 }
 
+/// [`bin_of`], for sizes that a region can have: on 64-bit targets less than `usize::MAX >> SL_LOG2`. Takes one register
+/// less.
+#[cfg(feature = "fast")]
+#[inline(always)]
+pub(crate) fn bin_of_near(size: usize) -> usize {
+    if usize::BITS < 64 {
+        return bin_of(size);
+    }
+    let level = highest_bit(size | LINEAR);
+    list_number((size << SL_LOG2) >> level, level << SL_LOG2)
+}
+
 /// The smallest size that belongs to `bin`: the inverse of [`bin_of`].
+#[cfg(any(feature = "fast", test))]
 pub(crate) const fn floor_of(bin: usize) -> usize {
     let lists = 1 << SL_LOG2;
     if bin < 2 * lists {
@@ -46,7 +60,12 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
 
 /// Keeps the compiler from taking a list's number apart and computing it anew in each place that
 /// it is used in.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    feature = "fast",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+))]
 #[inline(always)]
 pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: there is no instruction.
@@ -57,10 +76,44 @@ pub(crate) fn opaque(mut value: usize) -> usize {
     value
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(all(
+    feature = "fast",
+    not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))
+))]
 #[inline(always)]
 pub(crate) fn opaque(value: usize) -> usize {
     value
+}
+
+/// Keeps the compiler from loading what slow paths want of a heap before it is known that they are taken.
+#[cfg(all(
+    feature = "fast",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+))]
+#[inline(always)]
+#[allow(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "there is no instruction"
+)]
+pub(crate) fn opaque_ref<T>(reference: &mut T) -> &mut T {
+    let mut pointer: *mut T = reference;
+    // SAFETY: there is no instruction, so it is the same reference.
+    unsafe {
+        core::arch::asm!("/* {} */", inout(reg) pointer,
+            options(nomem, nostack, preserves_flags));
+        &mut *pointer
+    }
+}
+
+#[cfg(all(
+    feature = "fast",
+    not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))
+))]
+#[inline(always)]
+pub(crate) fn opaque_ref<T>(reference: &mut T) -> &mut T {
+    reference
 }
 
 /// Sum of a list's number inside its level and that of the level's first list, the latter counted
@@ -72,7 +125,7 @@ fn list_number(inside: usize, level: usize) -> usize {
     // The compiler would add in two steps, or in each use anew.
     // SAFETY: the instruction reads and writes registers only.
     unsafe {
-        core::arch::asm!("lea {}, [{} + {} - {}]", out(reg) number, in(reg) inside, in(reg) level,
+        core::arch::asm!("lea {}, [{} + {} - {}]", lateout(reg) number, in(reg) inside, in(reg) level,
             const LINEAR_LOG2 << SL_LOG2, options(pure, nomem, nostack, preserves_flags));
     }
     number
@@ -94,7 +147,7 @@ fn highest_bit(value: usize) -> usize {
     // instructions in each operation of a heap.
     // SAFETY: the instruction reads and writes registers only.
     unsafe {
-        core::arch::asm!("bsr {}, {}", out(reg) bit, in(reg) value,
+        core::arch::asm!("bsr {}, {}", lateout(reg) bit, in(reg) value,
             options(pure, nomem, nostack));
     }
     bit
@@ -117,6 +170,17 @@ mod tests {
             let floor = floor_of(bin);
             assert_eq!(bin_of(floor), bin, "floor {floor:#x}");
             assert_eq!(bin_of(floor - GRANULE), bin - 1, "below {floor:#x}");
+        }
+    }
+
+    #[cfg(feature = "fast")]
+    #[test]
+    fn both_ways_to_find_a_list_agree() {
+        for bin in 2..=bin_of(1 << (usize::BITS - SL_LOG2 as u32 - 1)) {
+            let floor = floor_of(bin);
+            assert_eq!(bin_of_near(floor), bin, "floor {floor:#x}");
+            let highest = floor_of(bin + 1) - GRANULE;
+            assert_eq!(bin_of_near(highest), bin, "highest {highest:#x}");
         }
     }
 

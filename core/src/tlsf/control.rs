@@ -14,8 +14,8 @@ use core::mem::offset_of;
 
 use static_assertions::{const_assert, const_assert_eq};
 
-use super::block::{self, MIN_BLOCK};
-use super::class::{SL_LOG2, bin_of, floor_of};
+use super::block::{self, MIN_BLOCK, header};
+use super::class::{SL_LOG2, bin_of};
 use crate::region::{GRANULE, Memory, Region, WORD};
 
 /// First eight bytes of every region that holds a heap.
@@ -110,6 +110,30 @@ impl Control {
         self.written.get().saturating_add(2 * WORD)
     }
 
+    /// Counts a block of `taken` bytes that was handed out.
+    #[inline(always)]
+    pub(crate) fn count_allocation(&self, taken: usize) {
+        self.count_used(self.used.get() + taken);
+        self.allocations.set(self.allocations.get() + 1);
+    }
+
+    /// Notes that `used` bytes are in used blocks now.
+    #[inline(always)]
+    pub(crate) fn count_used(&self, used: usize) {
+        self.used.set(used);
+        if used > self.peak.get() {
+            self.peak.set(used);
+        }
+    }
+
+    /// Counts a block of `size` bytes that was taken back.
+    #[inline(always)]
+    pub(crate) fn count_free(&self, size: usize) {
+        self.used.set(self.used.get().wrapping_sub(size));
+        self.deallocations
+            .set(self.deallocations.get().wrapping_add(1));
+    }
+
     /// Moves the first region's end. `last_bin` and `first` have been set.
     pub(crate) fn set_end(&self, end: usize) {
         self.end.set(end);
@@ -117,11 +141,16 @@ impl Control {
     }
 
     /// Opens or closes the fast paths, after a change of the regions.
+    #[cfg(not(feature = "fast"))]
+    pub(crate) fn set_reach(&self) {}
+
+    /// Opens or closes the fast paths, after a change of the regions.
+    #[cfg(feature = "fast")]
     pub(crate) fn set_reach(&self) {
         let largest = self.end.get() - self.first.get();
         let near = self.regions.get() == 0 && bin_of(largest) <= self.last_bin.get();
         self.reach.set(if near { self.end.get() } else { 0 });
-        let listed = floor_of(self.last_bin.get() + 1) - GRANULE;
+        let listed = super::class::floor_of(self.last_bin.get() + 1) - GRANULE;
         self.listed.set(if near { listed } else { 0 });
     }
 }
@@ -170,36 +199,41 @@ impl Layout {
     /// long as the region if there is no room for that many. `None` if not even one smallest block
     /// fits.
     pub(crate) fn of(region: Region, capacity: usize) -> Option<Layout> {
-        if capacity > region.len {
-            let planned = Layout::for_largest(region, capacity & !(GRANULE - 1));
-            if planned.is_some() {
-                return planned;
-            }
+        let planned = bin_of(capacity & !(GRANULE - 1));
+        if capacity > region.len && Layout::room(region.len, planned) != 0 {
+            return Some(Layout::with_lists(region.len, planned));
         }
-        let roomy = Layout::for_largest(region, region.len)?;
+        let roomy = bin_of(region.len);
+        let largest = Layout::room(region.len, roomy);
+        if largest == 0 {
+            return None;
+        }
         // The header takes part of the region, so the largest block is smaller and may need fewer
         // lists.
-        let tight = Layout::for_largest(region, roomy.end - roomy.first)?;
-        let covered = bin_of(tight.end - tight.first) <= tight.last_bin;
-        Some(if covered { tight } else { roomy })
+        let tight = bin_of(largest);
+        let covered = bin_of(Layout::room(region.len, tight)) <= tight;
+        let last_bin = if covered { tight } else { roomy };
+        Some(Layout::with_lists(region.len, last_bin))
     }
 
-    fn for_largest(region: Region, largest: usize) -> Option<Layout> {
-        let last_bin = bin_of(largest.max(MIN_BLOCK));
+    fn with_lists(len: usize, last_bin: usize) -> Layout {
         // One word more than the lists need ends every search.
         let words = last_bin / BITS + 2;
         let origin = (size_of::<Prefix>() + words * WORD).next_multiple_of(GRANULE);
-        let first = (head(last_bin + 1) + WORD).next_multiple_of(GRANULE);
-        let end = region.len.checked_sub(origin)?;
-        if end < first + MIN_BLOCK {
-            return None;
-        }
-        Some(Layout {
+        Layout {
             origin,
             last_bin,
-            first,
-            end,
-        })
+            first: (head(last_bin + 1) + WORD).next_multiple_of(GRANULE),
+            end: len.wrapping_sub(origin),
+        }
+    }
+
+    /// Bytes for blocks of a region of `len` bytes with lists up to `last_bin`, 0 if not even the smallest fits.
+    #[cfg_attr(not(feature = "fast"), inline(never))]
+    fn room(len: usize, last_bin: usize) -> usize {
+        let layout = Layout::with_lists(len, last_bin);
+        let room = len.saturating_sub(layout.origin + layout.first);
+        if room < MIN_BLOCK { 0 } else { room }
     }
 }
 
@@ -222,25 +256,20 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
     // that are too short. The region's start is aligned to a granule, which suffices for `Prefix`
     // when it is written as bytes of an unaligned value.
     unsafe {
-        let place = core::ptr::with_exposed_provenance_mut::<Prefix>(region.start);
-        // What was there may never have been written: a volatile read keeps the compiler from
+        // Whatever was there. It may never have been written: a volatile read keeps the compiler from
         // reasoning about it.
-        let old = place.read_volatile();
-        let previous = if old == prefix {
-            (*memory.pointer(0).cast::<Control>()).key.get()
-        } else {
-            0
-        };
+        let control = memory.pointer(0).cast::<Control>();
+        let previous = (&raw const (*control).key).cast::<usize>().read_volatile();
         let key = block::key(memory.address_of(0), previous);
+        let place = core::ptr::with_exposed_provenance_mut::<Prefix>(region.start);
         place.write_unaligned(prefix);
-        for word in 0..words {
-            memory.write(bitmap(word), 0);
+        let mut at = bitmap(words - 1);
+        while at != header(layout.first) {
+            memory.write(at, 0);
+            at = at.wrapping_add(WORD);
         }
         // The mark that ends every search: a list beyond the last.
         memory.write(bitmap(words - 1), 1 << (BITS - 1));
-        for word in 0..(layout.first - WORD) / WORD {
-            memory.write(word * WORD, 0);
-        }
         let control = &*memory.pointer(0).cast::<Control>();
         control.last_bin.set(layout.last_bin);
         control.first.set(layout.first);
@@ -250,7 +279,9 @@ pub(crate) unsafe fn write_header(region: Region, layout: Layout, zeroed: bool) 
             .set(if zeroed { layout.first } else { usize::MAX });
         control.created_at.set(memory.address_of(0));
         control.key.set(key);
-        control.summary.set(1 << (words - 1));
+        // Where nobody reads it, it stays as wide as it may ever be.
+        let least = if cfg!(feature = "fast") { words - 1 } else { 0 };
+        control.summary.set((1 << words) - (1 << least));
         // The end mark: a used block of size 0.
         memory.write(layout.end - WORD, key);
     }

@@ -28,6 +28,8 @@ pub(crate) mod block;
 pub(crate) mod class;
 pub(crate) mod control;
 pub(crate) mod index;
+#[cfg(feature = "fast")]
+pub(crate) mod near;
 #[cfg(feature = "lock")]
 pub(crate) mod rebuild;
 pub(crate) mod refusal;
@@ -35,25 +37,21 @@ pub(crate) mod regions;
 pub(crate) mod resize;
 pub(crate) mod walk;
 
-use core::marker::PhantomData;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::fault::FaultKind;
 use crate::region::{GRANULE, Memory, WORD};
 use block::{MIN_BLOCK, PREV_FREE, SIZE_MASK, footer, header};
 use control::Control;
-use index::Found;
 use refusal::Refusal;
-use regions::{Bounds, Everywhere, Near, Scope};
 
 /// A heap in memory: the offset-addressed words, and the operations on them.
 ///
 /// Whoever holds one keeps two promises on which the `unsafe` blocks of this module rest: the
 /// header that [`control::write_header`] wrote is still mapped, and one operation runs at a time.
 #[derive(Clone, Copy)]
-pub(crate) struct Tlsf<S = Everywhere> {
+pub(crate) struct Tlsf {
     pub(crate) memory: Memory,
-    scope: PhantomData<S>,
 }
 
 /// A used block whose header was checked.
@@ -62,16 +60,6 @@ pub(crate) struct Used {
     pub(crate) block: usize,
     /// The decoded header: size and flags.
     pub(crate) decoded: usize,
-    pub(crate) bounds: Bounds,
-}
-
-/// Where [`Tlsf::release`] met a neighbour that is damaged or out of scope.
-#[derive(Clone, Copy)]
-pub(crate) enum Stuck {
-    /// Nothing was changed.
-    AtNext,
-    /// The next block was taken out of its list, or marked as following a free block.
-    AtPrevious,
 }
 
 impl Used {
@@ -85,8 +73,8 @@ impl Used {
     #[inline(always)]
     pub(crate) fn served(self, payload: Option<usize>) -> bool {
         let Some(payload) = payload else { return true };
-        let least = (payload + WORD + GRANULE - 1) & SIZE_MASK;
-        self.size().wrapping_sub(least) <= MIN_BLOCK
+        // As sizes are multiples of a granule, this rounds by itself.
+        (self.size() - WORD).wrapping_sub(payload) < MIN_BLOCK + GRANULE
     }
 
     /// Offset of the block that follows.
@@ -103,27 +91,14 @@ impl Used {
 
 impl Tlsf {
     pub(crate) fn new(memory: Memory) -> Tlsf {
-        Tlsf {
-            memory,
-            scope: PhantomData,
-        }
+        Tlsf { memory }
     }
 
     /// The same heap, for the fast paths.
+    #[cfg(feature = "fast")]
     #[inline(always)]
-    pub(crate) fn near(self) -> Tlsf<Near> {
-        Tlsf {
-            memory: self.memory,
-            scope: PhantomData,
-        }
-    }
-}
-
-impl<S: Scope> Tlsf<S> {
-    /// The same heap, with all its regions.
-    #[inline(always)]
-    pub(crate) fn thorough(self) -> Tlsf {
-        Tlsf::new(self.memory)
+    pub(crate) fn near(self) -> near::Near {
+        near::Near(self)
     }
 
     #[inline(always)]
@@ -146,186 +121,82 @@ impl<S: Scope> Tlsf<S> {
     }
 
     /// Checks that a used block begins at `block`.
-    #[inline(always)]
     pub(crate) fn used(self, block: usize) -> Result<Used, Refusal> {
-        let Some(bounds) = self.bounds_of(block) else {
-            return Err(self.misuse(block));
-        };
-        // SAFETY: a region has a word before each place where a block may begin. It may be
-        // misaligned, as `block` comes from outside.
-        let decoded = unsafe { self.memory.read_any(header(block)) } ^ self.key();
-        let used = Used {
-            block,
-            decoded,
-            bounds,
-        };
-        if used.size() == 0 || used.size() > bounds.room(block) {
-            return Err(self.misuse(block));
+        let room = self.room(block);
+        if room != 0 {
+            // SAFETY: a region has a word before each place where a block may begin. It may be
+            // misaligned, as `block` comes from outside.
+            let decoded = unsafe { self.memory.read_any(header(block)) } ^ self.key();
+            let used = Used { block, decoded };
+            if used.size() != 0 && used.size() <= room {
+                return Ok(used);
+            }
         }
-        Ok(used)
+        Err(self.classify(block))
     }
 
-    #[inline(always)]
-    fn misuse(self, block: usize) -> Refusal {
-        if S::THOROUGH {
-            self.thorough().classify(block)
+    /// Hands out a block of at least `need` bytes, which is a block size, whose address is a multiple of `align`,
+    /// a power of two.
+    pub(crate) fn allocate(self, need: usize, align: usize) -> Result<usize, Refusal> {
+        self.place(self.find(need, align), need, align)
+    }
+
+    /// Goes on where a fast path gave up.
+    #[cfg(feature = "fast")]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn allocate_on(
+        self,
+        need: usize,
+        align: usize,
+        missed: near::Missed,
+    ) -> Result<usize, Refusal> {
+        if missed == near::Missed::Exhausted && self.control().reach.get() != 0 {
+            self.place(self.find_near_exhausted(need, align), need, align)
         } else {
-            Refusal::NoMemory
+            self.allocate(need, align)
         }
     }
 
-    /// Makes a used block free and joins it with its free neighbours. `following` is
-    /// [`Used::following`].
-    #[inline(always)]
-    pub(crate) fn release(self, used: Used, following: usize) -> Result<(), Stuck> {
-        let memory = self.memory;
-        let mut block = used.block;
-        let mut end = following;
-        let size;
-        // SAFETY: `used` was checked, so its header and the next one, which may be the end mark,
-        // lie in the region, and so does the word before the own header. Free neighbours are
-        // touched only after their words were found to agree with one another.
-        unsafe {
-            // Header and footer of a free block are the same word: minus its size.
-            let word = memory.read_any(header(following));
-            if block::is_free(word) {
-                end = end.wrapping_sub(word);
-                if word & !SIZE_MASK != 0
-                    || !self.is_end(used.bounds, end)
-                    || memory.read_any_foot(end) != word
-                {
-                    return Err(Stuck::AtNext);
-                }
-                self.unlink(following).map_err(|_| Stuck::AtNext)?;
-            } else {
-                memory.write(header(following), word | PREV_FREE);
-            }
-            if used.follows_free() {
-                let word = memory.read(footer(block));
-                let before = block.wrapping_add(word);
-                let low = used.bounds.low;
-                if word & !SIZE_MASK != 0
-                    || before.wrapping_sub(low) >= block.wrapping_sub(low)
-                    || memory.read(header(before)) != word
-                    || self.unlink(before).is_err()
-                {
-                    return Err(Stuck::AtPrevious);
-                }
-                block = before;
-            }
-            size = end.wrapping_sub(block);
-            self.insert_until(block, end, size);
-            self.control().freed.set(block);
-            // If the block before was free, the own header went out of use, but not before the
-            // joined block's header covered it. It must not pass for a used one any more.
-            compiler_fence(Ordering::Release);
-            memory.write(header(used.block), block::free(size));
-        }
-        Ok(())
-    }
-
-    /// Hands out a block of at least `need` bytes, which is a block size.
-    #[inline(always)]
-    pub(crate) fn allocate(self, need: usize) -> Result<usize, Refusal> {
-        let found = self.find(need)?;
-        self.cut(found, need)
-    }
-
-    /// Makes a used block of `need` bytes at the start of a found one.
-    #[inline(always)]
-    fn cut(self, found: Found, need: usize) -> Result<usize, Refusal> {
-        let Found { block, end, list } = found;
-        // SAFETY: the found block was seen to end in the region.
-        let foot = unsafe { self.memory.read_any_foot(end) };
-        if foot.wrapping_add(found.size()) != 0 {
-            return Err(Refusal::corrupt(block));
-        }
-        let rest = found.size() - need;
-        if rest < MIN_BLOCK {
-            self.take_out_checked(found)?;
-            self.carve(block, found.size(), need, 0);
-            return Ok(block);
-        }
-        let bin = self.list_for(rest);
-        // SAFETY: the rest is the end of the found block, which is the first of its list or is
-        // taken out of it.
-        unsafe {
-            let rest_at;
-            let after = if list == Some(bin) {
-                let after = self.before_replacing(found, bin, need)?;
-                rest_at = class::opaque(block.wrapping_add(need));
-                after
-            } else {
-                self.take_out_checked(found)?;
-                rest_at = class::opaque(block.wrapping_add(need));
-                self.before_inserting(bin, rest_at)
-            };
-            self.write_first(bin, rest_at, end, block::free(rest), after);
-            compiler_fence(Ordering::Release);
-            self.memory.write(header(block), self.used_word(need));
-            self.count_allocation(rest_at, need);
-        }
-        Ok(block)
-    }
-
-    /// Finds a free block that `need` bytes at a multiple of `align` fit into.
-    ///
-    /// ```text
-    ///     first block of list bin_of(need), if it fits as it lies
-    ///     else any block of need + align + GRANULE bytes: fits wherever it lies
-    ///     else one of a few blocks that fits as it lies: `find_aligned_by_luck`
-    /// ```
-    #[inline(always)]
-    fn find_aligned(self, need: usize, align: usize) -> Result<Found, Refusal> {
-        if !S::THOROUGH && need > self.control().listed.get() {
+    /// Makes an aligned block of a free one, and files what is left before and behind it. `found` is 0 if there is
+    /// none.
+    fn place(self, found: usize, need: usize, align: usize) -> Result<usize, Refusal> {
+        if found == 0 {
             return Err(Refusal::NoMemory);
         }
-        let bin = self.list_for(need);
-        let first = self.first_of(bin);
-        if first != 0 {
-            let size = self.claimed_size(first)?;
-            if self.fits(first, size, need, align) {
-                return Ok(Found {
-                    block: first,
-                    end: first.wrapping_add(size),
-                    list: Some(bin),
-                });
+        let memory = self.memory;
+        let size = self.take_out(found);
+        if size == 0 {
+            return Err(Refusal::corrupt(found));
+        }
+        let pad = self.pad_for(found, align);
+        let block = found.wrapping_add(pad);
+        let mut taken = size - pad;
+        let mut flags = block::align_code(align);
+        // SAFETY: `size` bytes from the found block's header on are the allocator's and in no list; the
+        // word after them is the next block's header or the end mark. `pad_for` leaves either none of them before the
+        // aligned block, or enough for a block.
+        unsafe {
+            let rest = taken - need;
+            if rest >= MIN_BLOCK {
+                taken = need;
+                self.insert(block.wrapping_add(need), rest);
+                compiler_fence(Ordering::Release);
+            } else {
+                let word = header(found.wrapping_add(size));
+                memory.write(word, memory.read(word) & !PREV_FREE);
+            }
+            if pad != 0 {
+                flags |= PREV_FREE;
+            }
+            memory.write(header(block), self.used_word(taken) | flags);
+            if pad != 0 {
+                compiler_fence(Ordering::Release);
+                self.insert(found, pad);
             }
         }
-        self.find(need.checked_add(align + GRANULE).ok_or(Refusal::NoMemory)?)
-    }
-
-    /// The fast path of [`Tlsf::allocate_aligned`].
-    #[inline(always)]
-    pub(crate) fn allocate_aligned_near(self, need: usize, align: usize) -> Result<usize, Refusal> {
-        let found = self.find_aligned(need, align)?;
-        self.place(found, need, align)
-    }
-
-    #[inline(always)]
-    fn fits(self, block: usize, size: usize, need: usize, align: usize) -> bool {
-        size >= need && self.pad_for(block, align) <= size - need
-    }
-
-    /// Makes an aligned block of a found one, and files what is left before and behind it.
-    #[inline(always)]
-    fn place(self, found: Found, need: usize, align: usize) -> Result<usize, Refusal> {
-        self.take_out(found)?;
-        let pad = self.pad_for(found.block, align);
-        let block = found.block.wrapping_add(pad);
-        let follows_free = if pad == 0 { 0 } else { PREV_FREE };
-        self.carve(
-            block,
-            found.size() - pad,
-            need,
-            block::align_code(align) | follows_free,
-        );
-        if pad != 0 {
-            compiler_fence(Ordering::Release);
-            // SAFETY: the bytes before the aligned block were part of the block that was taken
-            // out; `pad_for` leaves either none or enough for a block.
-            unsafe { self.insert(found.block, pad) }
-        }
+        self.touched(block.wrapping_add(taken));
+        self.control().count_allocation(taken);
         Ok(block)
     }
 
@@ -337,42 +208,6 @@ impl<S: Scope> Tlsf<S> {
         if pad == GRANULE { pad + align } else { pad }
     }
 
-    /// Makes a block of `need` bytes at the start of `size` bytes that are in no list, and files
-    /// the rest.
-    #[inline(always)]
-    fn carve(self, block: usize, size: usize, need: usize, code: usize) {
-        let memory = self.memory;
-        let rest = size - need;
-        // SAFETY: `size` bytes from the block's header on are the allocator's and in no list; the
-        // word after them is the next block's header or the end mark.
-        let taken = unsafe {
-            if rest >= MIN_BLOCK {
-                self.insert(block.wrapping_add(need), rest);
-                compiler_fence(Ordering::Release);
-                memory.write(header(block), self.used_word(need) | code);
-                need
-            } else {
-                let word = header(block.wrapping_add(size));
-                memory.write(word, memory.read(word) & !PREV_FREE);
-                memory.write(header(block), self.used_word(size) | code);
-                size
-            }
-        };
-        self.count_allocation(block.wrapping_add(taken), taken);
-    }
-
-    #[inline(always)]
-    fn count_allocation(self, following: usize, taken: usize) {
-        self.touched(following);
-        let control = self.control();
-        let used = control.used.get() + taken;
-        control.used.set(used);
-        if used > control.peak.get() {
-            control.peak.set(used);
-        }
-        control.allocations.set(control.allocations.get() + 1);
-    }
-
     /// To be called when a free block goes for good: what will be written in its place may look
     /// like it.
     #[inline(always)]
@@ -381,191 +216,47 @@ impl<S: Scope> Tlsf<S> {
     }
 
     /// Notes that memory was written up to `following` and the two links of a block there.
-    #[inline(always)]
     pub(crate) fn touched(self, following: usize) {
         let control = self.control();
         // Places in other regions are not below the end.
-        if following > control.written.get() && (!S::THOROUGH || following <= control.end.get()) {
+        if following > control.written.get() && following <= control.end.get() {
             control.written.set(following);
         }
     }
 
-    /// Near the end of memory: some block that is not certain to fit may do so as it lies. Looks
-    /// at the first blocks of the next lists, and at a few more of the request's own list.
-    fn find_aligned_by_luck(self, need: usize, align: usize) -> Result<Found, Refusal> {
-        if !S::THOROUGH && need > self.control().listed.get() {
-            return Err(Refusal::NoMemory);
-        }
-        // What was freed last can be had again, whatever else is free.
-        let freed = self.control().freed.get();
-        if freed != 0 && self.is_listed(freed) {
-            let size = self.free_size(freed);
-            if self.fits(freed, size, need, align) {
-                return Ok(Found {
-                    block: freed,
-                    end: freed.wrapping_add(size),
-                    list: None,
-                });
-            }
-        }
-        let bin = self.list_for(need);
-        let mut above = bin;
-        for _ in 0..index::LOOK / 2 {
-            let Some(list) = self.list_above(above) else {
-                break;
-            };
-            let first = self.first_of(list);
-            let size = self.claimed_size(first)?;
-            if self.fits(first, size, need, align) {
-                return Ok(Found {
-                    block: first,
-                    end: first.wrapping_add(size),
-                    list: Some(list),
-                });
-            }
-            above = list;
-        }
-        self.find_in_list(self.first_of(bin), |block, size| {
-            self.fits(block, size, need, align)
-        })
-    }
-}
-
-impl Tlsf {
-    /// Hands out a block of at least `need` bytes, which is a block size.
-    #[inline(always)]
-    pub(crate) fn allocate_anywhere(self, need: usize) -> Result<usize, Refusal> {
-        self.near()
-            .allocate(need)
-            .or_else(|refusal| self.allocate_thoroughly(need, refusal))
-    }
-
-    /// Goes on where the fast path of [`Tlsf::allocate`] gave up.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn allocate_thoroughly(
-        self,
-        need: usize,
-        refusal: Refusal,
-    ) -> Result<usize, Refusal> {
-        let found = if self.searched_all(refusal) {
-            self.find_in_list(self.first_of(self.list_for(need)), |_, size| size >= need)?
-        } else {
-            self.find(need)?
-        };
-        self.cut(found, need)
-    }
-
-    /// Whether a fast path that ended with this refusal saw all that it had to see.
-    fn searched_all(self, refusal: Refusal) -> bool {
-        refusal == Refusal::NoMemory && self.control().reach.get() != 0
-    }
-
-    /// Hands out a block of at least `need` bytes whose address is a multiple of `align`, a power
-    /// of two larger than a granule.
-    #[inline(always)]
-    pub(crate) fn allocate_aligned(self, need: usize, align: usize) -> Result<usize, Refusal> {
-        self.near()
-            .allocate_aligned_near(need, align)
-            .or_else(|refusal| self.allocate_aligned_thoroughly(need, align, refusal))
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn allocate_aligned_thoroughly(
-        self,
-        need: usize,
-        align: usize,
-        refusal: Refusal,
-    ) -> Result<usize, Refusal> {
-        let found = if self.searched_all(refusal) {
-            self.near().find_aligned_by_luck(need, align)?
-        } else {
-            match self.find_aligned(need, align) {
-                Err(Refusal::NoMemory) => self.find_aligned_by_luck(need, align)?,
-                found => found?,
-            }
-        };
-        self.place(found, need, align)
-    }
-
-    /// Takes back a used block, which was given out for `payload` bytes if that is known.
-    #[inline(always)]
+    /// Takes back a used block, which was given out for `payload` bytes if that is known. Changes
+    /// nothing if a neighbour is damaged.
     pub(crate) fn free(self, block: usize, payload: Option<usize>) -> Result<(), Refusal> {
-        self.free_near(block, payload)
-            .or_else(|(payload, stuck)| self.free_thoroughly(block, payload, stuck))
-    }
-
-    /// The fast path of [`Tlsf::free`]. If it gets stuck, [`Tlsf::free_thoroughly`] goes on. It is
-    /// told the payload only where that was not looked at yet.
-    #[inline(always)]
-    pub(crate) fn free_near(
-        self,
-        block: usize,
-        payload: Option<usize>,
-    ) -> Result<(), (Option<usize>, Stuck)> {
-        let near = self.near();
-        let used = near.used(block).map_err(|_| (payload, Stuck::AtNext))?;
+        let used = self.used(block)?;
         if !used.served(payload) {
-            return Err((payload, Stuck::AtNext));
+            return Err(Refusal::Fault(FaultKind::SizeMismatch, block));
         }
-        let following = used.following();
-        // Opaque, so that the size is taken from it anew at the end, and needs no register till then.
-        let used = Used {
-            decoded: class::opaque(used.decoded),
-            ..used
-        };
-        near.release(used, following)
-            .map_err(|stuck| (None, stuck))?;
-        self.count_free(used.size());
+        self.release(used)?;
+        self.control().count_free(used.size());
         Ok(())
     }
 
     /// Takes back a block where the fast path got stuck.
+    #[cfg(feature = "fast")]
     #[cold]
     #[inline(never)]
-    pub(crate) fn free_thoroughly(
+    pub(crate) fn free_on(
         self,
         block: usize,
         payload: Option<usize>,
-        stuck: Stuck,
+        stuck: near::StuckAt,
     ) -> Result<(), Refusal> {
-        let used = self.used(block)?;
-        if let Stuck::AtPrevious = stuck {
-            self.undo_join(used);
+        if stuck == near::StuckAt::Previous {
+            self.undo_join(block);
         }
-        if !used.served(payload) {
-            return Err(Refusal::Fault(FaultKind::SizeMismatch, block));
-        }
-        self.release_or_undo(used)?;
-        self.count_free(used.size());
-        Ok(())
+        self.free(block, payload)
     }
 
-    #[inline(always)]
-    fn count_free(self, size: usize) {
-        let control = self.control();
-        control.used.set(control.used.get().wrapping_sub(size));
-        control
-            .deallocations
-            .set(control.deallocations.get().wrapping_add(1));
-    }
-
-    /// [`Tlsf::release`], changing nothing if a neighbour is damaged.
-    pub(crate) fn release_or_undo(self, used: Used) -> Result<(), Refusal> {
-        self.release(used, used.following())
-            .map_err(|stuck| match stuck {
-                Stuck::AtNext => Refusal::corrupt(used.following()),
-                Stuck::AtPrevious => {
-                    self.undo_join(used);
-                    Refusal::corrupt(used.block)
-                }
-            })
-    }
-
-    /// Takes back what [`Tlsf::release`] did about the next block before it was stuck at the one
+    /// Takes back what the fast path did about the next block before it was stuck at the one
     /// before.
-    fn undo_join(self, used: Used) {
+    #[cfg(feature = "fast")]
+    fn undo_join(self, block: usize) {
+        let Ok(used) = self.used(block) else { return };
         let following = used.following();
         // SAFETY: the block was checked, so a header or the end mark lies behind it; if that is
         // free, it was just taken out of its list.
@@ -577,6 +268,48 @@ impl Tlsf {
                 self.memory.write(header(following), word & !PREV_FREE);
             }
         }
+    }
+
+    /// Makes a used block free and joins it with its free neighbours. Changes nothing if one of
+    /// them is damaged.
+    pub(crate) fn release(self, used: Used) -> Result<(), Refusal> {
+        let memory = self.memory;
+        let following = used.following();
+        let mut block = used.block;
+        let mut size = used.size();
+        // SAFETY: `used` was checked, so its header and the next one, which may be the end mark,
+        // lie in the region, and so does the word before the own header. Free neighbours are
+        // touched only after their words were found to agree with one another.
+        unsafe {
+            if used.follows_free() {
+                let word = memory.read_any(footer(block));
+                let before = block.wrapping_add(word);
+                if self.free_size(before) != block::free(word) || self.take_out(before) == 0 {
+                    return Err(Refusal::corrupt(block));
+                }
+                block = before;
+                size = size.wrapping_sub(word);
+            }
+            let word = memory.read_any(header(following));
+            if block::is_free(word) {
+                if self.take_out(following) == 0 {
+                    if used.follows_free() {
+                        self.insert(block, used.block.wrapping_sub(block));
+                    }
+                    return Err(Refusal::corrupt(following));
+                }
+                size = size.wrapping_sub(word);
+            } else {
+                memory.write(header(following), word | PREV_FREE);
+            }
+            self.insert(block, size);
+            self.control().freed.set(block);
+            // If the block before was free, the own header went out of use, but not before the
+            // joined block's header covered it. It must not pass for a used one any more.
+            compiler_fence(Ordering::Release);
+            memory.write(header(used.block), block::free(size));
+        }
+        Ok(())
     }
 
     /// Whether there is, or was before it was joined with another, a free block at `block`.
@@ -648,9 +381,8 @@ impl Tlsf {
             let block = Used {
                 block: end,
                 decoded: size | flag,
-                bounds: self.first_bounds(),
             };
-            if self.release_or_undo(block).is_err() {
+            if self.release(block).is_err() {
                 // The last free block is damaged. The new bytes stay a used block.
                 control.used.set(control.used.get() + size);
                 control

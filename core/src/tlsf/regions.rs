@@ -7,7 +7,6 @@ use static_assertions::const_assert_eq;
 
 use super::Tlsf;
 use super::block::{self, KEY, MIN_BLOCK, header};
-use super::class::bin_of;
 use crate::region::{GRANULE, Region, WORD};
 
 /// How many regions may be added to a heap.
@@ -92,104 +91,31 @@ impl Descriptor {
     }
 }
 
-/// Which regions an operation can deal with.
-///
-/// Each operation exists twice, from the same source. [`Near`] knows the first region only: it
-/// calls nothing, and when it meets anything else, be it another region, an empty list or a
-/// damage, it stops before it has changed anything. Then [`Everywhere`] does the work, or says
-/// what is wrong.
-pub(crate) trait Scope: Copy {
-    /// Whether regions other than the first are looked at, and lists searched.
-    const THOROUGH: bool;
-}
-
-/// The first region, while there is no other and the lists cover it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Near;
-
-/// All regions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Everywhere;
-
-impl Scope for Near {
-    const THOROUGH: bool = false;
-}
-
-impl Scope for Everywhere {
-    const THOROUGH: bool = true;
-}
-
-impl<S: Scope> Tlsf<S> {
-    /// Where blocks of the first region may lie.
-    #[inline(always)]
-    pub(crate) fn first_bounds(self) -> Bounds {
-        let control = self.control();
-        let end = if S::THOROUGH {
-            &control.end
-        } else {
-            &control.reach
-        };
-        Bounds {
-            low: 0,
-            len: end.get(),
+impl Tlsf {
+    /// Bytes from `place` to the end of its region, 0 if no block may begin there.
+    #[cfg_attr(feature = "fast", inline(always))]
+    #[cfg_attr(not(feature = "fast"), inline(never))]
+    pub(crate) fn room(self, place: usize) -> usize {
+        let end = self.control().end.get();
+        if place < end {
+            // The first region's own header is readable memory, too, and nothing in it decodes as a block.
+            return end - place;
         }
+        self.added_room(place)
     }
 
-    /// Bounds of the region in which a block may begin at `place`.
-    #[inline(always)]
-    pub(crate) fn bounds_of(self, place: usize) -> Option<Bounds> {
-        let first = self.first_bounds();
-        if first.hold(place) {
-            Some(first)
-        } else if S::THOROUGH {
-            self.thorough().added_bounds_of(place)
-        } else {
-            None
-        }
+    #[cfg_attr(feature = "fast", cold, inline(never))]
+    fn added_room(self, place: usize) -> usize {
+        let mut added = self.descriptors().map(|(at, d)| d.bounds(at));
+        added
+            .find(|bounds| bounds.hold(place))
+            .map_or(0, |bounds| bounds.room(place))
     }
 
     /// Whether a block may begin at `place`.
     #[inline(always)]
     pub(crate) fn is_place(self, place: usize) -> bool {
-        if S::THOROUGH {
-            return self.bounds_of(place).is_some();
-        }
-        // Reading it anew is cheaper than a register for it in the whole of an operation.
-        // SAFETY: the word stands in the header, as `control` has it.
-        place < unsafe { self.control().reach.as_ptr().read_volatile() }
-    }
-
-    /// Whether a block may end at `end`. `bounds` are those of the region that it begins in.
-    #[inline(always)]
-    pub(crate) fn is_end(self, bounds: Bounds, end: usize) -> bool {
-        if S::THOROUGH {
-            bounds.reach(end)
-        } else {
-            // SAFETY: as in `is_place`.
-            end <= unsafe { self.control().reach.as_ptr().read_volatile() }
-        }
-    }
-
-    /// The list for a free block of `size` bytes.
-    #[inline(always)]
-    pub(crate) fn list_for(self, size: usize) -> usize {
-        // What the first region can hold has a list of its own when `reach` is not 0.
-        let bin = bin_of(size);
-        if S::THOROUGH {
-            bin.min(self.control().last_bin.get())
-        } else {
-            bin
-        }
-    }
-}
-
-impl Tlsf {
-    #[cold]
-    #[inline(never)]
-    fn added_bounds_of(self, place: usize) -> Option<Bounds> {
-        self.descriptors()
-            .map(|(at, d)| d.bounds(at))
-            .find(|bounds| bounds.hold(place))
+        self.room(place) != 0
     }
 
     /// The added regions, with their descriptors' offsets. Ends early at a damaged descriptor.
@@ -274,7 +200,7 @@ impl Tlsf {
         };
         let block = Descriptor::first(at);
         let size = descriptor.end.wrapping_sub(block);
-        if self.free_size(block) != size || self.unlink(block).is_err() {
+        if self.free_size(block) != size || self.take_out(block) == 0 {
             return false;
         }
         self.forget_freed();

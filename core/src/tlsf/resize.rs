@@ -15,11 +15,14 @@ impl Tlsf {
             return Ok(true);
         }
         let following = used.following();
-        let joined = size + self.free_after(used)?;
+        let next_size = self.free_after(used)?;
+        let joined = size + next_size;
         if joined < need {
             return Ok(false);
         }
-        self.unlink(following)?;
+        if self.take_out(following) == 0 {
+            return Err(Refusal::corrupt(following));
+        }
         self.forget_freed();
         self.set_used(used.block, joined, need, used.decoded & !SIZE_MASK);
         self.count_growth(
@@ -72,9 +75,7 @@ impl Tlsf {
 
     fn count_growth(self, from: usize, to: usize) {
         let control = self.control();
-        let used = control.used.get() + to - from;
-        control.used.set(used);
-        control.peak.set(control.peak.get().max(used));
+        control.count_used(control.used.get() + to - from);
     }
 
     /// Frees what a used block has beyond `need` bytes, if it is enough for a block.
@@ -95,10 +96,9 @@ impl Tlsf {
                 .write(header(used.block), self.used_word(used.decoded - rest));
             word
         };
-        if let Err(refusal) = self.release_or_undo(Used {
+        if let Err(refusal) = self.release(Used {
             block: tail,
             decoded: rest,
-            bounds: used.bounds,
         }) {
             // SAFETY: as above; the header and the payload get their old values back.
             unsafe {
@@ -130,10 +130,7 @@ impl Tlsf {
         // says is compared with the bounds and with the header there before anything is changed.
         let word = unsafe { memory.read(footer(used.block)) };
         let before = used.block.wrapping_add(word);
-        let low = used.bounds.low;
-        if before.wrapping_sub(low) >= used.block.wrapping_sub(low)
-            || self.free_size(before) != block::free(word)
-        {
+        if !block::is_free(word) || self.free_size(before) != block::free(word) {
             return Err(Refusal::corrupt(used.block));
         }
         if memory.address_of(before) & (align - 1) != 0 {
@@ -147,15 +144,17 @@ impl Tlsf {
             if joined < need {
                 return Ok(None);
             }
-            self.unlink(used.following())?;
+            if self.take_out(used.following()) == 0 {
+                return Err(Refusal::corrupt(used.following()));
+            }
             size = joined;
         }
-        if let Err(refusal) = self.unlink(before) {
+        if self.take_out(before) == 0 {
             if with_next {
                 // SAFETY: this very block was taken out of its list just before.
                 unsafe { self.insert(used.following(), next_size) }
             }
-            return Err(refusal);
+            return Err(Refusal::corrupt(before));
         }
         self.forget_freed();
         // SAFETY: the joined block covers the block before, the own block and perhaps the next
