@@ -15,7 +15,7 @@ pub struct BoundPool<P, B> {
 }
 
 impl<P, B> BoundPool<P, B> {
-    /// `pool` is a [`PoolSource`]: a reference to a [`Pool`], or a [`OncePool`].
+    /// `pool` is a [`PoolSource`]: a reference to a [`Pool`](crate::Pool), or a [`OncePool`](crate::OncePool).
     #[must_use]
     pub const fn new(pool: P, binding: B) -> Self {
         BoundPool { pool, binding }
@@ -39,7 +39,7 @@ impl<P: PoolSource, B: Binding> BoundPool<P, B> {
     }
 
     /// Gives all memory back that the caller's local heap and the idle ones do not need: see
-    /// [`Pool::trim`]. A CPU's free slabs serve that CPU alone until it does this.
+    /// [`Pool::trim`](crate::Pool::trim). A CPU's free slabs serve that CPU alone until it does this.
     ///
     /// Takes time proportional to the number of these local heaps' slabs.
     pub fn trim(&self) {

@@ -11,7 +11,7 @@ use crate::heap::Options;
 use crate::region::CreateError;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// A pool that is made once, at run time: for a `static`, in a [`BoundPool`] that is a
+/// A pool that is made once, at run time: for a `static`, in a [`BoundPool`](crate::BoundPool) that is a
 /// `#[global_allocator]`. Until [`create`](OncePool::create) it has no memory to give.
 pub struct OncePool<R: RawMutex> {
     /// [`VACANT`], [`IN_MAKING`] or [`MADE`].
@@ -97,7 +97,7 @@ impl<R: RawMutex> OncePool<R> {
     }
 }
 
-/// Where a [`BoundPool`] has its pool from.
+/// Where a [`BoundPool`](crate::BoundPool) has its pool from.
 ///
 /// # Safety
 /// It is the same pool each time, once there is one.
