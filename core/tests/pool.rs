@@ -278,6 +278,21 @@ fn any_lock_will_do() {
 
 /// A checker that runs all the time never sees a heap that is half changed.
 #[test]
+fn figures_add_up_to_what_was_given() {
+    for (edge, len) in [(0, 4096), (1, 4095), (7, 100_001), (40, 1 << 20)] {
+        let memory = Memory::new(edge, len, len, Dirt::Zero);
+        assert_eq!(memory.start().addr() % 64, edge);
+        // SAFETY: the memory outlives the pool, and only the pool touches it.
+        let pool: Pool<'_> =
+            unsafe { Pool::create_in_raw(memory.start(), memory.len(), recording()) }.unwrap();
+        let stats = pool.stats();
+        assert_eq!(stats.region_bytes, len);
+        let sum = stats.used_bytes + stats.free_bytes + stats.overhead_bytes;
+        assert_eq!(sum, len);
+    }
+}
+
+#[test]
 fn checks_and_figures_while_others_work() {
     let memory = Memory::new(0, 256 << 10, 256 << 10, Dirt::Zero);
     // SAFETY: the memory outlives the pool, and only the pool touches it.

@@ -49,6 +49,8 @@ pub(crate) struct Control {
     pub(crate) own_ever: Cell<usize>,
     /// Slabs acquired so far.
     pub(crate) acquired: Cell<usize>,
+    /// Bytes of the region before the heap, as it was given.
+    pub(crate) before_heap: usize,
 }
 
 /// Why there is no slab.
@@ -134,8 +136,8 @@ impl Map {
 
 impl Control {
     /// Words for a pool whose region begins at `start`, is `len` bytes long and may come to be
-    /// `capacity`.
-    pub(crate) fn new(start: usize, len: usize, capacity: usize) -> Control {
+    /// `capacity`. Its heap begins `before_heap` bytes behind the start of what was given.
+    pub(crate) fn new(start: usize, len: usize, capacity: usize, before_heap: usize) -> Control {
         let most = len.max(capacity);
         Control {
             none: AtomicUsize::new(0),
@@ -155,6 +157,7 @@ impl Control {
             own_bytes: Cell::new(0),
             own_ever: Cell::new(0),
             acquired: Cell::new(0),
+            before_heap,
         }
     }
 

@@ -185,7 +185,12 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             let lock = start.add(lock_at - start.addr()).cast::<R>();
             lock.write(R::INIT);
             let control = start.add(control_at - start.addr()).cast::<Control>();
-            control.write(Control::new(region.start, region.len, options.capacity));
+            control.write(Control::new(
+                region.start,
+                region.len,
+                options.capacity,
+                header,
+            ));
             Ok(Pool {
                 lock: NonNull::new_unchecked(lock),
                 control: NonNull::new_unchecked(control),
@@ -418,6 +423,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             let census = control.census();
             let mut stats = heap.stats();
             let (slabs, own) = (control.slabs.get(), control.own_blocks.get());
+            stats.region_bytes += control.before_heap;
+            stats.overhead_bytes += control.before_heap;
             stats.slab_free_bytes = control.slab_bytes.get().saturating_sub(census.used_bytes);
             stats.free_bytes += stats.slab_free_bytes;
             stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
