@@ -24,6 +24,18 @@ use crate::slab::descriptor::{Descriptor, WORDS};
 use crate::sync::Ordering;
 
 pub(super) fn check(control: &Control, heap: &mut Heap<'_>) -> Result<(), Damage> {
+    let whole = |invariant| Damage {
+        address: (&raw const *control).addr(),
+        invariant,
+    };
+    let holds = |address: usize, bytes: usize| {
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+            .and_then(|block| heap.try_usable_size(block).ok())
+            .is_some_and(|usable| usable >= bytes)
+    };
+    if control.is_astray(holds) || control.are_idle_astray() {
+        return Err(whole(Invariant::SlabBlock));
+    }
     let (mut slabs, mut granules) = (0, 0);
     for slab in control.slabs() {
         check_slab(control, heap, slab).map_err(|invariant| Damage {
@@ -33,10 +45,6 @@ pub(super) fn check(control: &Control, heap: &mut Heap<'_>) -> Result<(), Damage
         slabs += 1;
         granules += slab.granules();
     }
-    let whole = |invariant| Damage {
-        address: (&raw const *control).addr(),
-        invariant,
-    };
     if slabs != control.slabs.get() {
         return Err(whole(Invariant::Counters));
     }
@@ -230,6 +238,30 @@ mod tests {
             change(entry, slab.address())
         });
         assert_eq!(stray, Invariant::GranuleMap);
+    }
+
+    #[test]
+    fn lists_that_lead_elsewhere_are_found() {
+        let places: [fn(&Control, &Descriptor) -> usize; 5] = [
+            |_, _| 8,
+            |_, _| usize::MAX - 7,
+            |control, _| (&raw const *control).addr(),
+            |control, _| control.base.get() + 1,
+            |_, slab| slab.start.get(),
+        ];
+        for number in 0..4 {
+            for place in places {
+                let invariant = found(|control, slab, _| {
+                    let word = control.lists()[number];
+                    // SAFETY: the word lies in the region, which lives until the end of the test, and
+                    // nobody else uses it.
+                    let before = unsafe { word.replace(place(control, slab)) };
+                    // SAFETY: as above.
+                    Box::new(move || unsafe { word.write(before) })
+                });
+                assert_eq!(invariant, Invariant::SlabBlock, "list {number}");
+            }
+        }
     }
 
     #[test]

@@ -535,6 +535,18 @@ impl Control {
         (granule < map.len.get()).then(|| unsafe { &*entries.add(granule) })
     }
 
+    /// The words that lead to the pool's own structures, to be damaged: maps, chunks, local heaps, and
+    /// those that are idle.
+    #[cfg(all(test, feature = "spin"))]
+    pub(super) fn lists(&self) -> [*mut usize; 4] {
+        [
+            self.map.as_ptr(),
+            self.first_chunk.as_ptr(),
+            self.heaps.as_ptr(),
+            self.idle.as_ptr(),
+        ]
+    }
+
     /// How many granules of the newest map lead to slabs.
     pub(super) fn entries_in_use(&self) -> usize {
         let Some(map) = self.newest() else { return 0 };
@@ -547,6 +559,50 @@ impl Control {
     pub(super) fn entry_of(&self, address: usize) -> Option<usize> {
         let granule = address.wrapping_sub(self.base.get()) >> SLAB_GRANULE_LOG2;
         self.newest()?.granules().look_up(granule)
+    }
+
+    /// Whether a list of what the pool keeps in blocks leads elsewhere, or has no end. `holds` tells
+    /// whether a block in use begins at an address and holds so many bytes.
+    pub(super) fn is_astray(&self, holds: impl Fn(usize, usize) -> bool) -> bool {
+        let mut left = self.own_blocks.get();
+        let mut leads_astray = |first: usize, bytes: usize, next: &dyn Fn(usize) -> usize| {
+            let mut at = first;
+            while at != 0 {
+                let is_own = at.is_multiple_of(align_of::<usize>())
+                    && holds(at.wrapping_sub(MARGIN), MARGIN + bytes);
+                if !is_own || left == 0 {
+                    return true;
+                }
+                left -= 1;
+                at = next(at);
+            }
+            false
+        };
+        // SAFETY: what is followed lies in a block that is large enough.
+        unsafe {
+            leads_astray(self.map.load(Ordering::Relaxed), size_of::<Map>(), &|at| {
+                (*core::ptr::with_exposed_provenance::<Map>(at)).older.get()
+            }) || leads_astray(self.first_chunk.get(), size_of::<Chunk>(), &|at| {
+                Control::chunk(at).next.get()
+            }) || leads_astray(self.heaps.get(), size_of::<LocalHeap>(), &|at| {
+                Control::local(at).next.get()
+            })
+        }
+    }
+
+    /// As [`Control::is_astray`], of the idle local heaps, which are among all of them.
+    pub(super) fn are_idle_astray(&self) -> bool {
+        let mut left = self.local_heaps().count();
+        let mut at = self.idle.get();
+        while at != 0 {
+            if left == 0 || !self.local_heaps().any(|local| local.address() == at) {
+                return true;
+            }
+            left -= 1;
+            // SAFETY: a local heap is there.
+            at = unsafe { Control::local(at) }.next_idle.get();
+        }
+        false
     }
 
     /// The descriptors of all slabs.
