@@ -38,8 +38,8 @@ const FUNCTIONS: [&str; 16] = [
 stand_in_programs! {
     LIBVMEM,
     compared: ;
-    ours: allocate create damage full functions log messages misuse pools region signals statistics
-        threads;
+    ours: allocate create damage fork full functions log messages misuse planted pools region signals
+        statistics threads;
 }
 
 #[test]
@@ -74,15 +74,15 @@ fn the_header_suits_each_standard() {
     LIBVMEM.check_standards();
 }
 
-/// Builds `c/memcheck/vmem.c` with our header and library.
-fn valgrind_program(directory: &Path) -> PathBuf {
-    let program = directory.join("vmem_valgrind");
+/// Builds a program in `c` with our header and library.
+fn build(directory: &Path, source: &str) -> PathBuf {
+    let program = directory.join("program");
     let mut compiler = LIBVMEM.compiler("cc", Side::Ours);
     compiler
-        .args(["-O0", "-g", "-fno-builtin"])
+        .args(["-O0", "-g", "-w", "-pthread", "-fno-builtin"])
         .arg("-o")
         .arg(&program)
-        .arg(c_source::directory().join("memcheck/vmem.c"))
+        .arg(c_source::directory().join(source))
         .arg("-lvmem");
     let outcome = process::run(&mut compiler);
     assert!(outcome.status.success(), "{outcome}");
@@ -95,7 +95,7 @@ fn valgrind_knows_the_blocks_of_a_pool() {
         return;
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let program = valgrind_program(directory.path());
+    let program = build(directory.path(), "memcheck/vmem.c");
     let run = |mistake: &str| {
         let mut valgrind = Command::new("valgrind");
         valgrind
@@ -136,4 +136,20 @@ fn valgrind_knows_the_blocks_of_a_pool() {
             );
         }
     }
+}
+
+/// `cargo test --test libvmem -- --ignored`.
+#[test]
+#[ignore = "takes a minute"]
+fn no_false_alarm_in_a_minute_beside_busy_threads() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = build(directory.path(), "libvmem/damage.c");
+    let mut minute = Command::new(program);
+    minute
+        .arg("60")
+        .current_dir(directory.path())
+        .env("LD_LIBRARY_PATH", dist::libraries());
+    let outcome = process::run(&mut minute);
+    assert!(outcome.status.success(), "{outcome}");
+    assert_eq!(outcome.stdout_text(), "beside busy threads: 0 alarms\n");
 }

@@ -276,6 +276,16 @@ impl Drop for SharedPool {
     }
 }
 
+/// Opens the list of live pools in the child of a fork, if another thread of the parent was changing it. So does
+/// [`SharedPool::recover_after_fork`]; this is for a child that may have no pool yet.
+///
+/// # Safety
+/// The caller is the only thread.
+pub unsafe fn recover_after_fork() {
+    // SAFETY: the condition is the same.
+    unsafe { registry::recover_after_fork() }
+}
+
 /// A word for an owner's address that is set later.
 type Owner = AtomicPtr<()>;
 

@@ -1,5 +1,8 @@
-/* vmem_check finds what a program wrote over, and raises no alarm where nothing is wrong. */
+/* vmem_check finds what a program wrote over, and raises no alarm where nothing is wrong: beside busy threads
+ * for some thousand times, or for as many seconds as the argument says. */
 #include "vmem.h"
+
+#include <time.h>
 
 static void found(const char *name, size_t size, size_t where_from_end, int keep) {
     VMEM *pool = vmem_create_in_region(own_pages(size), size);
@@ -44,14 +47,39 @@ static void *coming_and_going(void *unused) {
     return NULL;
 }
 
+static time_t until;
+static long checks;
+
 static void *checker(void *alarms) {
-    for (int i = 0; i < 3000; i++)
+    for (; until ? time(NULL) < until : checks < 3000; checks++)
         *(int *)alarms += vmem_check(pool) != 1;
     stop = 1;
     return NULL;
 }
 
-int main(void) {
+static void beside_busy_threads(size_t size) {
+    NEED((pool = vmem_create(".", size)));
+    int alarms = 0;
+    pthread_t threads[4], check;
+    for (uintptr_t i = 0; i < 3; i++)
+        NEED(pthread_create(&threads[i], NULL, busy, (void *)(i + 1)) == 0);
+    NEED(pthread_create(&threads[3], NULL, coming_and_going, NULL) == 0);
+    NEED(pthread_create(&check, NULL, checker, &alarms) == 0);
+    NEED(pthread_join(check, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        NEED(pthread_join(threads[i], NULL) == 0);
+    if (until)
+        fprintf(stderr, "%ld checks\n", checks);
+    say("beside busy threads: %d alarms", alarms);
+    vmem_delete(pool);
+}
+
+int main(int count, char **arguments) {
+    if (count > 1) {
+        until = time(NULL) + atoi(arguments[1]);
+        beside_busy_threads(64 * MIB);
+        return 0;
+    }
     const size_t sizes[] = {VMEM_MIN_POOL, 64 * MIB, GIB, 16 * GIB};
     const char *names[] = {"14 MiB", "64 MiB", "1 GiB", "16 GiB"};
     for (int i = 0; i < 4; i++) {
@@ -63,17 +91,6 @@ int main(void) {
         snprintf(name, sizeof name, "%s, the second link of a free block", names[i]);
         found(name, sizes[i], 8, 0);
     }
-    pool = small_pool();
-    int alarms = 0;
-    pthread_t threads[4], check;
-    for (uintptr_t i = 0; i < 3; i++)
-        NEED(pthread_create(&threads[i], NULL, busy, (void *)(i + 1)) == 0);
-    NEED(pthread_create(&threads[3], NULL, coming_and_going, NULL) == 0);
-    NEED(pthread_create(&check, NULL, checker, &alarms) == 0);
-    NEED(pthread_join(check, NULL) == 0);
-    for (int i = 0; i < 4; i++)
-        NEED(pthread_join(threads[i], NULL) == 0);
-    say("beside busy threads: %d alarms", alarms);
-    vmem_delete(pool);
+    beside_busy_threads(VMEM_MIN_POOL);
     return 0;
 }

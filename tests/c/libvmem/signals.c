@@ -1,4 +1,5 @@
-/* Calls from signal handlers: of a fault in the program, and of signals at any moment. */
+/* Calls from signal handlers: of a fault in the program, of signals at any moment, and of many signals from another
+ * thread, whose handlers interrupt one another. */
 #include "vmem.h"
 
 #include <setjmp.h>
@@ -22,6 +23,82 @@ static void on_tick(int signal) {
     void *block = vmem_malloc(pool, (size_t)ticks % 300 + 1);
     vmem_free(pool, __atomic_exchange_n((void **)&kept[ticks % 16], block, __ATOMIC_ACQ_REL));
     ticks++;
+}
+
+enum { SIGNALS = 5000, PLACES = 16 };
+static const int numbers[] = {SIGUSR1, SIGUSR2, SIGHUP, SIGWINCH};
+static _Atomic int handled, nested, refused, mixed_up, finished;
+static _Thread_local volatile int depth;
+
+/* Blocks that are handed from anyone to anyone. They begin with their length, and end with its low byte. */
+static void *_Atomic places[PLACES];
+
+static void exchange(unsigned *random) {
+    *random = *random * 1664525 + 1013904223;
+    size_t size = sizeof size + 1 + (*random >> 31 ? (*random >> 8) % 500 : (*random >> 8) % 20000);
+    unsigned char *block = vmem_malloc(pool, size);
+    if (!block) {
+        refused++;
+        return;
+    }
+    memcpy(block, &size, sizeof size);
+    block[size - 1] = (unsigned char)size;
+    block = __atomic_exchange_n((void **)&places[*random >> 9 & (PLACES - 1)], block, __ATOMIC_ACQ_REL);
+    if (!block)
+        return;
+    memcpy(&size, block, sizeof size);
+    mixed_up += block[size - 1] != (unsigned char)size;
+    vmem_free(pool, block);
+}
+
+static void on_any(int signal) {
+    static _Thread_local unsigned random = 7;
+    if (depth++)
+        nested++;
+    exchange(&random);
+    if (depth < 3)
+        raise(numbers[random >> 20 & 3]);
+    exchange(&random);
+    depth--;
+    handled++;
+}
+
+static void *work(void *seed) {
+    unsigned random = (unsigned)(uintptr_t)seed;
+    sigset_t all;
+    sigfillset(&all);
+    NEED(pthread_sigmask(SIG_UNBLOCK, &all, NULL) == 0);
+    while (handled < SIGNALS)
+        exchange(&random);
+    NEED(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
+    finished++;
+    return NULL;
+}
+
+static void many_signals(void) {
+    for (int i = 0; i < 4; i++) {
+        struct sigaction action = {.sa_handler = on_any, .sa_flags = SA_RESTART};
+        NEED(sigaction(numbers[i], &action, NULL) == 0);
+    }
+    sigset_t all;
+    sigfillset(&all);
+    NEED(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
+    pthread_t workers[2];
+    for (uintptr_t i = 0; i < 2; i++)
+        NEED(pthread_create(&workers[i], NULL, work, (void *)(i + 1)) == 0);
+    for (unsigned random = 3; finished < 2;) {
+        random = random * 1664525 + 1013904223;
+        if (handled < SIGNALS)
+            pthread_kill(workers[random >> 30 & 1], numbers[random >> 20 & 3]);
+        for (volatile unsigned spin = random >> 8 & 1023; spin; spin--)
+            ;
+    }
+    for (int i = 0; i < 2; i++)
+        NEED(pthread_join(workers[i], NULL) == 0);
+    say("many signals: nested %s, %d mixed up, refused less than half %s, checked %d", yes(nested > 0), mixed_up,
+        yes(refused < handled), vmem_check(pool));
+    for (int i = 0; i < PLACES; i++)
+        vmem_free(pool, places[i]);
 }
 
 int main(void) {
@@ -54,6 +131,8 @@ int main(void) {
     struct itimerval never = {{0, 0}, {0, 0}};
     NEED(setitimer(ITIMER_PROF, &never, NULL) == 0);
     say("in handlers that interrupt allocations: %d wrong, checked %d", wrong, vmem_check(pool));
+    NEED(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+    many_signals();
     vmem_delete(pool);
     return 0;
 }

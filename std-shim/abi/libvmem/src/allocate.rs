@@ -55,8 +55,7 @@ fn allocate(
     match block {
         Some(block) => block.as_ptr().cast(),
         None => {
-            pool.refuse(layout, size, align.max(GRANULE))
-                .report(function);
+            pool.refuse(function, layout, size, align.max(GRANULE));
             null_mut()
         }
     }
@@ -191,16 +190,18 @@ pub extern "C" fn vmem_aligned_alloc(vmp: *mut Vmem, alignment: usize, size: usi
 }
 
 /// `vmem_free(3)`. Null is allowed. `errno` is kept. What is no block of a live pool, or is free already,
-/// ends the process.
+/// ends the process. Nothing happens to a block of a pool that the child of a fork left to its parent.
 ///
 /// # Safety
 /// The block is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vmem_free(vmp: *mut Vmem, ptr: *mut c_void) {
     trace!("vmem_free", "vmp {vmp:p} ptr {ptr:p}");
-    if let Some(block) = NonNull::new(ptr.cast()) {
+    if let Some(block) = NonNull::new(ptr.cast())
+        && let Some(pool) = Pool::of_block(vmp, block)
+    {
         // SAFETY: forwarded.
-        unsafe { release(Pool::of_block(vmp, block), block) };
+        unsafe { release(pool, block) };
     }
 }
 
@@ -222,7 +223,10 @@ pub unsafe extern "C" fn vmem_realloc(
             pool.shared().allocate(layout)
         });
     };
-    let pool = Pool::of_block(vmp, block);
+    let Some(pool) = Pool::of_block(vmp, block) else {
+        invalid_handle(FUNCTION, vmp);
+        return null_mut();
+    };
     if size == 0 {
         // SAFETY: forwarded.
         unsafe { release(pool, block) };
@@ -237,7 +241,7 @@ pub unsafe extern "C" fn vmem_realloc(
     match layout.and_then(|layout| unsafe { pool.shared().resize(block, layout.size()) }) {
         Some(block) => block.as_ptr().cast(),
         None => {
-            pool.refuse(layout, size, GRANULE).report(FUNCTION);
+            pool.refuse(FUNCTION, layout, size, GRANULE);
             null_mut()
         }
     }
@@ -316,7 +320,6 @@ unsafe fn copy<T: Copy>(function: &str, vmp: *mut Vmem, from: *const T, len: usi
 pub unsafe extern "C" fn vmem_malloc_usable_size(vmp: *mut Vmem, ptr: *mut c_void) -> usize {
     trace!("vmem_malloc_usable_size", "vmp {vmp:p} ptr {ptr:p}");
     NonNull::new(ptr.cast()).map_or(0, |block| {
-        let pool = Pool::of_block(vmp, block);
-        usable_size(pool, block)
+        Pool::of_block(vmp, block).map_or(0, |pool| usable_size(pool, block))
     })
 }

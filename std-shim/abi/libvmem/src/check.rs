@@ -10,7 +10,8 @@ use crate::pool::{Pool, Vmem};
 use crate::valgrind::Quiet;
 
 /// `vmem_check(3)`: 1 if the pool is whole; 0 if it is damaged or overlaps another live pool, and the
-/// log says what was found; -1 and `EINVAL` for what is no live pool.
+/// log says what was found; -1 and `EINVAL` for what is no live pool; -1 and `EAGAIN` in a signal handler that
+/// interrupted an operation with the pool's lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn vmem_check(vmp: *mut Vmem) -> c_int {
     const FUNCTION: &str = "vmem_check";
@@ -19,6 +20,9 @@ pub extern "C" fn vmem_check(vmp: *mut Vmem) -> c_int {
         invalid_handle(FUNCTION, vmp);
         return -1;
     };
+    if pool.fails_as_interrupted(FUNCTION) {
+        return -1;
+    }
     let _errno = KeepErrno::new();
     let _quiet = Quiet::new();
     let overlaps = pool.shared().overlaps();
@@ -29,11 +33,17 @@ pub extern "C" fn vmem_check(vmp: *mut Vmem) -> c_int {
             format_args!("vmp {vmp:p} overlaps another pool"),
         );
     }
-    match pool.shared().arena().pool().check() {
-        Ok(_) => c_int::from(!overlaps),
-        Err(damage) => {
-            log::write(log::ERROR, FUNCTION, format_args!("vmp {vmp:p}: {damage}"));
-            0
-        }
+    let header = pool.header_damage();
+    if let Some(address) = header {
+        log::write(
+            log::ERROR,
+            FUNCTION,
+            format_args!("vmp {vmp:p}: damage at {address:#x}: the header must be as it was made"),
+        );
     }
+    let damage = pool.shared().arena().pool().check().err();
+    if let Some(damage) = damage {
+        log::write(log::ERROR, FUNCTION, format_args!("vmp {vmp:p}: {damage}"));
+    }
+    c_int::from(!overlaps && header.is_none() && damage.is_none())
 }

@@ -101,9 +101,18 @@ pub unsafe extern "C" fn vmem_delete(vmp: *mut Vmem) {
 #[cold]
 #[track_caller]
 pub(crate) fn invalid_handle(function: &str, vmp: *mut Vmem) {
+    let error = OsError(libc::EINVAL);
+    let handle = vmp.addr();
+    if Pool::is_parents(vmp) {
+        return fail(
+            function,
+            error,
+            format_args!("pool {handle:#x} is the parent's: there is no copy of it in this child"),
+        );
+    }
     fail(
         function,
-        OsError(libc::EINVAL),
-        format_args!("invalid pool handle: {:#x}", vmp.addr()),
+        error,
+        format_args!("invalid pool handle: {handle:#x}"),
     );
 }

@@ -1,8 +1,8 @@
 //! The program's functions for the library's own memory.
 
 use core::ffi::{c_char, c_void};
-use core::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::log::{self, PrintFunction};
 
@@ -36,22 +36,32 @@ impl Functions {
     }
 }
 
-struct Choice {
-    functions: Option<Functions>,
-    /// There was a pool, and the choice is made.
-    is_final: bool,
-}
+/// What the program chose last; null for the library's own.
+static CHOSEN: AtomicPtr<Functions> = AtomicPtr::new(null_mut());
 
-static CHOICE: Mutex<Choice> = Mutex::new(Choice {
-    functions: None,
-    is_final: false,
-});
+/// What counts, since there was a pool; null before. Without a lock, which the child of a fork might find held.
+static SETTLED: AtomicPtr<Option<Functions>> = AtomicPtr::new(null_mut());
 
 /// What the program chose, for good, since there is a pool now.
 pub(crate) fn settle() -> Option<Functions> {
-    let mut choice = CHOICE.lock().unwrap_or_else(PoisonError::into_inner);
-    choice.is_final = true;
-    choice.functions
+    let known = SETTLED.load(Ordering::Acquire);
+    // SAFETY: it is null or was leaked.
+    if let Some(known) = unsafe { known.as_ref() } {
+        return *known;
+    }
+    // SAFETY: as above.
+    let chosen = unsafe { CHOSEN.load(Ordering::Acquire).as_ref() }.copied();
+    let mine = Box::into_raw(Box::new(chosen));
+    match SETTLED.compare_exchange(null_mut(), mine, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => chosen,
+        Err(first) => {
+            // SAFETY: nobody else has seen this box; the other one was leaked.
+            unsafe {
+                drop(Box::from_raw(mine));
+                *first
+            }
+        }
+    }
 }
 
 /// `vmem_set_funcs(3)`: functions for the library's own memory, and one for its messages and
@@ -70,12 +80,12 @@ pub unsafe extern "C" fn vmem_set_funcs(
     print_func: Option<PrintFunction>,
 ) {
     log::write(log::CALLS, "vmem_set_funcs", format_args!(""));
-    let mut choice = CHOICE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !choice.is_final {
-        choice.functions = malloc_func
+    if SETTLED.load(Ordering::Acquire).is_null() {
+        let chosen = malloc_func
             .zip(free_func)
-            .map(|(malloc, free)| Functions { malloc, free });
+            .map(|(malloc, free)| Box::new(Functions { malloc, free }));
+        // What was chosen before may be read at this moment, so it stays where it is.
+        CHOSEN.store(chosen.map_or(null_mut(), Box::into_raw), Ordering::Release);
     }
-    drop(choice);
     log::set_print(print_func);
 }

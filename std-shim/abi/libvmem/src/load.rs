@@ -1,6 +1,6 @@
 //! The environment is read when the library is loaded: what the program sets later does not count.
 
-use crate::{log, place, valgrind};
+use crate::{fork, log, place, valgrind};
 
 /// Run by the dynamic loader.
 #[used]
@@ -11,4 +11,5 @@ extern "C" fn load() {
     log::initialize();
     place::initialize();
     valgrind::initialize();
+    fork::initialize();
 }

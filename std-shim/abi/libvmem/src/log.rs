@@ -118,12 +118,20 @@ fn open(path: &[u8]) -> i32 {
     if opened < 0 {
         let error = Described(OsError::last());
         let path = OsStr::from_bytes(path).to_string_lossy();
-        let text = format!("Error (libvmem): VMEM_LOG_FILE={path}: {error}\n");
-        write_all(libc::STDERR_FILENO, text.as_bytes());
-        // SAFETY: always allowed.
-        unsafe { libc::abort() };
+        refuse_to_load(format_args!("VMEM_LOG_FILE={path}: {error}"));
     }
     opened
+}
+
+/// Says on standard error what is wrong with the environment, and ends the process as `abort` does.
+#[cold]
+pub(crate) fn refuse_to_load(text: fmt::Arguments<'_>) -> ! {
+    write_all(
+        libc::STDERR_FILENO,
+        format!("Error (libvmem): {text}\n").as_bytes(),
+    );
+    // SAFETY: always allowed.
+    unsafe { libc::abort() }
 }
 
 /// Whether lines of this level are written.

@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut, slice_from_raw_parts_mut, with_exposed_provenance_mut};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use allotment::mapping::Mapping;
@@ -10,6 +11,7 @@ use allotment::os_error::OsError;
 use allotment::source::device_dax::DeviceDax;
 use allotment::source::page;
 
+use crate::copy::PrivateCopy;
 use crate::failure::Failure;
 use crate::place::{self, ALIGNMENT};
 
@@ -23,6 +25,8 @@ pub(crate) struct Memory {
     start: NonNull<u8>,
     len: usize,
     kind: Kind,
+    /// The child of a fork has the same bytes, not a copy of them.
+    is_shared: AtomicBool,
 }
 
 /// Whose the memory is.
@@ -101,6 +105,7 @@ impl Memory {
             start: place,
             len,
             kind: Kind::Region,
+            is_shared: AtomicBool::new(place::is_shared(start.addr(), len)),
         };
         memory.forbid_first_page();
         Ok(memory)
@@ -117,6 +122,26 @@ impl Memory {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether the child of a fork has the same bytes, not a copy of them.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// Puts a copy in the memory's place: it is this process's own from now on.
+    ///
+    /// # Errors
+    /// If the system refuses. The memory must not be used then.
+    ///
+    /// # Safety
+    /// It is a copy of this memory, and nobody uses the memory now.
+    pub(crate) unsafe fn replace(&self, copy: PrivateCopy) -> Result<(), OsError> {
+        // SAFETY: nobody needs what was there (condition).
+        unsafe { copy.put(self.start)? };
+        self.forbid_first_page();
+        self.is_shared.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// All but the first page.
@@ -293,6 +318,7 @@ fn map(file: &OwnedFd, len: usize, alignment: usize, kind: Kind) -> Result<Memor
                 start: found.cast(),
                 len,
                 kind,
+                is_shared: AtomicBool::new(true),
             };
             memory.forbid_first_page();
             Ok(memory)

@@ -74,14 +74,47 @@ pub(crate) fn release(start: usize, len: usize) {
 
 /// The first free addresses from `hint` on; none if `/proc` cannot be read.
 fn first_gap(hint: usize, len: usize, alignment: usize) -> Option<usize> {
-    let maps = std::fs::read("/proc/self/maps").ok()?;
-    let mappings = maps.split(|&byte| byte == b'\n').filter_map(|line| {
-        let range = line.split(|&byte| byte == b' ').next()?;
-        let (start, end) = core::str::from_utf8(range).ok()?.split_once('-')?;
+    let maps = std::fs::read(MAPS).ok()?;
+    let mappings = maps.split(|&byte| byte == b'\n').filter_map(Area::parse);
+    gap_between(
+        mappings.map(|area| (area.start, area.end)),
+        hint,
+        len,
+        alignment,
+    )
+}
+
+/// Whether the child of a fork has some of these bytes in common with its parent, or, where they are in huge
+/// pages, may find no page for a copy of its own (`SIGBUS`). Where `/proc` cannot be read, not.
+pub(crate) fn is_shared(start: usize, len: usize) -> bool {
+    let maps = std::fs::read(MAPS).unwrap_or_default();
+    maps.split(|&byte| byte == b'\n')
+        .filter_map(Area::parse)
+        .any(|area| area.is_shared && area.start < start.saturating_add(len) && start < area.end)
+}
+
+const MAPS: &str = "/proc/self/maps";
+
+/// What a line of `/proc/self/maps` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Area {
+    start: usize,
+    end: usize,
+    is_shared: bool,
+}
+
+impl Area {
+    fn parse(line: &[u8]) -> Option<Area> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let (start, end) = core::str::from_utf8(words.next()?).ok()?.split_once('-')?;
         let address = |text| usize::from_str_radix(text, 16).ok();
-        Some((address(start)?, address(end)?))
-    });
-    gap_between(mappings, hint, len, alignment)
+        let access = words.next()?;
+        Some(Area {
+            start: address(start)?,
+            end: address(end)?,
+            is_shared: access.ends_with(b"s") || words.any(|word| word == b"/anon_hugepage"),
+        })
+    }
 }
 
 fn gap_between(
@@ -117,6 +150,21 @@ mod tests {
             reserve(usize::MAX & !4095, ALIGNMENT),
             Err(OsError(libc::ENOMEM))
         );
+    }
+
+    #[test]
+    fn shared_memory_is_told_from_private() {
+        let parse = |line: &str| Area::parse(line.as_bytes()).map(|area| area.is_shared);
+        assert_eq!(parse("1000-2000 rw-p 00000000 00:00 0 "), Some(false));
+        assert_eq!(
+            parse("1000-2000 rw-s 00000000 00:01 3 /dev/zero (deleted)"),
+            Some(true)
+        );
+        let huge = "1000-2000 rw-p 00000000 00:0f 3    /anon_hugepage (deleted)";
+        assert_eq!(parse(huge), Some(true));
+        assert_eq!(parse(""), None);
+        let here = 0u8;
+        assert!(!is_shared((&raw const here).addr(), 1));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! A live pool, found by its handle or by an address in it.
 
 use core::alloc::Layout;
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use allotment::lock::ThreadPointer;
 use allotment::message::write_all;
@@ -14,8 +14,11 @@ use allotment::pools::{Overlap, SharedPool, owner_of};
 use allotment::source::page;
 use allotment_core::Fault;
 
-use crate::failure::Failure;
+use crate::copy::PrivateCopy;
+use crate::failure::{Failure, fail};
 use crate::functions::{self, Functions};
+use crate::header::Header;
+use crate::live::{self, Link};
 use crate::memory::Memory;
 use crate::{log, valgrind};
 
@@ -37,7 +40,15 @@ pub(crate) struct Pool {
     maker: AtomicUsize,
     functions: Option<Functions>,
     own_record: Record,
+    header: Header,
     memory: Memory,
+    /// The next one in the list of live pools.
+    link: Link,
+    /// For the child of a fork that is under way. Used by the thread that forks, or deletes the pool, with the
+    /// list of live pools held.
+    copy: UnsafeCell<Option<PrivateCopy>>,
+    /// The memory is that of the parent of a fork, which goes on in it: there is no copy.
+    is_left: AtomicBool,
 }
 
 /// What the library counts about a pool, beside what the pool does.
@@ -45,21 +56,6 @@ pub(crate) struct Pool {
 pub(crate) struct Record {
     /// Requests that were refused.
     pub(crate) failures: AtomicUsize,
-}
-
-/// The live pools, the latest last.
-static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
-
-struct Live {
-    handle: usize,
-    pool: NonNull<Pool>,
-}
-
-// SAFETY: pools may be used by any thread.
-unsafe impl Send for Live {}
-
-fn with_live<T>(f: impl FnOnce(&mut Vec<Live>) -> T) -> T {
-    f(&mut LIVE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn on_fault(fault: &Fault) {
@@ -84,13 +80,19 @@ impl Pool {
                 Failure::new(libc::EINVAL, format_args!("cannot make a pool: {error}"))
             })?;
         let handle = memory.start();
+        // SAFETY: it was made there just now.
+        let header = unsafe { Header::of(shared.arena().mapping().start()) };
         let pool = Box::new(Pool {
             shared,
             record: AtomicPtr::new(null_mut()),
             maker: AtomicUsize::new(0),
             functions,
             own_record: Record::default(),
+            header,
             memory,
+            link: Link::new(null_mut()),
+            copy: UnsafeCell::new(None),
+            is_left: AtomicBool::new(false),
         });
         let pool = NonNull::from(Box::leak(pool));
         // SAFETY: it lives until it is taken off the list.
@@ -101,22 +103,15 @@ impl Pool {
         }
         there.shared.set_owner(pool.as_ptr().cast());
         valgrind::pool_made(handle.addr().get());
-        let handle_address = handle.addr().get();
-        with_live(|live| {
-            live.push(Live {
-                handle: handle_address,
-                pool,
-            });
-        });
+        // SAFETY: as above.
+        unsafe { live::insert(pool) };
         Ok(handle.as_ptr().cast())
     }
 
     /// Ends a pool. Answers whether it was one.
     pub(crate) fn delete(handle: *mut Vmem) -> bool {
-        let found = with_live(|live| {
-            let at = live.iter().rposition(|live| live.handle == handle.addr())?;
-            Some(live.remove(at).pool)
-        });
+        // SAFETY: the list is held, and the pool's thread to delete it is this one.
+        let found = live::remove(handle.addr(), |pool| drop(unsafe { pool.take_copy() }));
         let Some(pool) = found else {
             return false;
         };
@@ -143,12 +138,13 @@ impl Pool {
     #[cold]
     #[inline(never)]
     fn find_slowly(handle: usize) -> Option<&'static Pool> {
-        with_live(|live| {
-            let found = live.iter().rfind(|live| live.handle == handle)?;
-            // SAFETY: it lives until it is taken off the list; it is the program's part not to use a
-            // handle while it is deleted.
-            Some(unsafe { found.pool.as_ref() })
-        })
+        live::find_map(|pool| (pool.handle().addr() == handle && !pool.is_left()).then_some(pool))
+    }
+
+    /// Whether it is the handle of a pool that is the parent's.
+    #[cold]
+    pub(crate) fn is_parents(handle: *mut Vmem) -> bool {
+        live::find_map(|pool| (pool.handle() == handle && pool.is_left()).then_some(())).is_some()
     }
 
     /// The live pool that an address lies in, without the first page. Any address may be asked about.
@@ -160,17 +156,25 @@ impl Pool {
         unsafe { pool.as_ref() }
     }
 
-    /// The pool that a block is of: usually that of the handle.
+    /// The pool that a block is of: usually that of the handle. `None` if it is the parent's.
     #[inline]
-    pub(crate) fn of_block(handle: *mut Vmem, block: NonNull<u8>) -> &'static Pool {
+    pub(crate) fn of_block(handle: *mut Vmem, block: NonNull<u8>) -> Option<&'static Pool> {
         let address = block.addr().get();
         if let Some(pool) = Pool::find(handle).filter(|pool| pool.shared.contains(address)) {
-            return pool;
+            return Some(pool);
         }
-        match Pool::at(address) {
-            Some(pool) => pool,
-            None => abort(format_args!("invalid pointer {block:p}: in no pool")),
+        Pool::at(address).or_else(|| Pool::of_parents_block(block))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_parents_block(block: NonNull<u8>) -> Option<&'static Pool> {
+        let address = block.addr().get();
+        let is_parents = |pool: &Pool| pool.is_left() && pool.shared.contains(address);
+        if live::find_map(|pool| is_parents(pool).then_some(())).is_none() {
+            abort(format_args!("invalid pointer {block:p}: in no pool"));
         }
+        None
     }
 
     /// Its handle.
@@ -178,8 +182,88 @@ impl Pool {
         self.memory.start().as_ptr().cast()
     }
 
+    /// Its place in the list of live pools.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    /// Before a fork: makes a copy, if the child would share the memory.
+    ///
+    /// # Safety
+    /// The list of live pools is held, by the one thread that forks.
+    pub(crate) unsafe fn copy_for_child(&self) {
+        if self.is_left() || !self.memory.is_shared() {
+            return;
+        }
+        let (start, len) = (self.memory.start().addr().get(), self.memory.len());
+        let copy = PrivateCopy::of(&self.shared, start, len).ok();
+        // SAFETY: nobody else uses it now (condition).
+        unsafe { *self.copy.get() = copy };
+    }
+
+    /// Takes the copy out.
+    ///
+    /// # Safety
+    /// As for [`Pool::copy_for_child`], or the pool is about to be taken off the list.
+    pub(crate) unsafe fn take_copy(&self) -> Option<PrivateCopy> {
+        // SAFETY: nobody else uses it now (condition).
+        unsafe { (*self.copy.get()).take() }
+    }
+
+    /// In the child of a fork: puts the copy in place, and sets the pool right. A pool that cannot be had is left
+    /// to the parent.
+    ///
+    /// # Safety
+    /// The caller is the only thread.
+    pub(crate) unsafe fn settle_in_child(&self) {
+        if self.maker.load(Ordering::Relaxed) != ThreadPointer::current().get() {
+            // Whoever it was, it is not in this process.
+            self.maker.store(0, Ordering::Relaxed);
+        }
+        if self.is_left() {
+            return;
+        }
+        // SAFETY: nobody else is there.
+        let goes_on = unsafe {
+            (!self.memory.is_shared() || self.put_copy())
+                && self.shared.recover_after_fork().is_ok()
+        };
+        if goes_on {
+            return;
+        }
+        self.is_left.store(true, Ordering::Relaxed);
+        self.shared.set_owner(null_mut());
+    }
+
+    /// # Safety
+    /// As for [`Pool::settle_in_child`].
+    unsafe fn put_copy(&self) -> bool {
+        // SAFETY: nobody else is there.
+        unsafe {
+            let Some(copy) = self.take_copy() else {
+                return false;
+            };
+            let is_locked = copy.is_locked();
+            let is_put = self.memory.replace(copy).is_ok();
+            if is_put && is_locked {
+                self.shared.arena().pool().lock_raw().reset();
+            }
+            is_put
+        }
+    }
+
     pub(crate) fn shared(&self) -> &SharedPool {
         &self.shared
+    }
+
+    /// The address of damage at the very beginning of the memory, which nothing but this reads.
+    pub(crate) fn header_damage(&self) -> Option<usize> {
+        // SAFETY: the pool's header was read there.
+        unsafe { self.header.damage(self.shared.arena().mapping().start()) }
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -236,31 +320,69 @@ impl Pool {
         self.record.store(record.as_ptr(), Ordering::Release);
     }
 
-    /// Notes a refused request. Answers what there is to say about it.
+    /// Whether the calling thread is inside an operation that holds the pool's lock: this is a signal handler that
+    /// interrupted it.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.shared.arena().is_interrupted()
+    }
+
+    /// Whether the caller is such a handler, and has to do without an answer: that is a failure, `EAGAIN`, then.
+    #[track_caller]
+    pub(crate) fn fails_as_interrupted(&self, function: &str) -> bool {
+        let interrupted = self.is_interrupted();
+        if interrupted {
+            let handle = self.handle();
+            fail(
+                function,
+                OsError(libc::EAGAIN),
+                format_args!(
+                    "vmp {handle:p}: a signal handler interrupted an operation with its lock"
+                ),
+            );
+        }
+        interrupted
+    }
+
+    /// Refuses a request: null and `ENOMEM`, and a text that says why. Allocates nothing, since signal handlers come
+    /// here, too.
     #[cold]
-    pub(crate) fn refuse(&self, layout: Option<Layout>, size: usize, align: usize) -> Failure {
+    #[track_caller]
+    pub(crate) fn refuse(&self, function: &str, layout: Option<Layout>, size: usize, align: usize) {
         if let Some(record) = self.record() {
             record.failures.fetch_add(1, Ordering::Relaxed);
         }
         let handle = self.handle();
-        let text = if layout.is_none() {
-            format!(
-                "cannot allocate {size} bytes, aligned to {align}, from pool {handle:p}: more than there are addresses"
-            )
+        let error = OsError(libc::ENOMEM);
+        let what =
+            format_args!("cannot allocate {size} bytes, aligned to {align}, from pool {handle:p}");
+        if layout.is_none() {
+            fail(
+                function,
+                error,
+                format_args!("{what}: more than there are addresses"),
+            );
         } else if self.record().is_none() {
-            format!(
-                "cannot allocate {size} bytes, aligned to {align}, from pool {handle:p}: malloc_func gave no memory"
-            )
+            fail(
+                function,
+                error,
+                format_args!("{what}: malloc_func gave no memory"),
+            );
+        } else if self.is_interrupted() {
+            fail(
+                function,
+                error,
+                format_args!("{what}: a signal handler interrupted an operation with its lock"),
+            );
         } else {
             let stats = self.shared.arena().pool().stats();
-            format!(
-                "cannot allocate {size} bytes, aligned to {align}, from pool {handle:p}: {} bytes free, largest free block {}",
-                stats.free_bytes, stats.largest_free
-            )
-        };
-        Failure {
-            error: OsError(libc::ENOMEM),
-            text: Some(text),
+            fail(
+                function,
+                error,
+                format_args!(
+                    "{what}: {} bytes free, largest free block {}",
+                    stats.free_bytes, stats.largest_free
+                ),
+            );
         }
     }
 }

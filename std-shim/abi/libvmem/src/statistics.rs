@@ -40,7 +40,7 @@ impl Parts {
 /// `vmem_stats_print(3)`: prints a pool's statistics by the program's print function, into the log's
 /// file, or on standard error. Letters in `opts` leave parts out: `g` what the pool is, `m` its sums,
 /// `a` its blocks, `b` its size classes, `l` large allocations. `errno` is kept, but `EINVAL` for what
-/// is no live pool.
+/// is no live pool, and `EAGAIN` in a signal handler that interrupted an operation with the pool's lock.
 ///
 /// # Safety
 /// `opts` is null or a string.
@@ -58,6 +58,9 @@ pub unsafe extern "C" fn vmem_stats_print(vmp: *mut Vmem, opts: *const c_char) {
     let Some(pool) = Pool::find(vmp) else {
         return invalid_handle(FUNCTION, vmp);
     };
+    if pool.fails_as_interrupted(FUNCTION) {
+        return;
+    }
     let _errno = KeepErrno::new();
     let _quiet = Quiet::new();
     let mut text = String::new();
