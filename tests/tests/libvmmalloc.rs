@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -120,6 +122,22 @@ fn a_start_that_makes_no_sense_is_refused() {
             "VMMALLOC_POOL_SIZE value is less than minimum (1048576 < 14680064)",
         ),
         (
+            &[(DIR, "/tmp"), (SIZE, "14680063")],
+            "VMMALLOC_POOL_SIZE value is less than minimum (14680063 < 14680064)",
+        ),
+        (
+            &[(DIR, "/tmp"), (SIZE, "9223372036854775808")],
+            "vmem pool creation failed: File too large",
+        ),
+        (
+            &[(DIR, "/tmp"), (SIZE, "18446744073709551615")],
+            "vmem pool creation failed: File too large",
+        ),
+        (
+            &[(DIR, "/tmp"), (SIZE, "18446744073709551616")],
+            "incorrect VMMALLOC_POOL_SIZE value (18446744073709551616)",
+        ),
+        (
             &[(DIR, "/tmp"), (SIZE, "")],
             "VMMALLOC_POOL_SIZE value is less than minimum (0 < 14680064)",
         ),
@@ -138,6 +156,10 @@ fn a_start_that_makes_no_sense_is_refused() {
         (
             &[(DIR, "/tmp"), (SIZE, "64M"), (FORK, "abc")],
             "incorrect VMMALLOC_FORK value (abc)",
+        ),
+        (
+            &[(DIR, "/tmp"), (SIZE, "64M"), ("VMMALLOC_SIGNALS", "yes")],
+            "incorrect VMMALLOC_SIGNALS value (yes)",
         ),
         (
             &[(DIR, "/absent"), (SIZE, "64M")],
@@ -194,11 +216,15 @@ fn sizes_may_have_suffixes_and_directories_any_name() {
         assert!(outcome.stderr.is_empty(), "{size}: {outcome}");
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let strange = directory.path().join("with space\nand line");
-    std::fs::create_dir(&strange).expect("a directory");
-    let mut command = Command::new("/bin/true");
-    preload(&mut command, &[("VMMALLOC_POOL_SIZE", "64M")]).env("VMMALLOC_POOL_DIR", &strange);
-    assert!(process::run(&mut command).status.success());
+    for name in [&b"with space\nand line"[..], b"\xff\xfe\x80", b"%s%n"] {
+        let strange = directory.path().join(OsStr::from_bytes(name));
+        std::fs::create_dir(&strange).expect("a directory");
+        let mut command = Command::new("/bin/true");
+        preload(&mut command, &[("VMMALLOC_POOL_SIZE", "64M")]).env("VMMALLOC_POOL_DIR", &strange);
+        let outcome = process::run(&mut command);
+        assert!(outcome.status.success(), "{strange:?}: {outcome}");
+        assert!(outcome.stderr.is_empty(), "{strange:?}: {outcome}");
+    }
 }
 
 #[test]
@@ -271,6 +297,116 @@ fn neither_side_of_a_fork_sees_what_the_other_writes() {
     }
     passes("fork_threads.c", &[], "16M", "1", "ok\n");
     passes("spawn.c", &[], "16M", "2", "ok\n");
+}
+
+#[test]
+fn a_handler_of_a_fault_may_allocate() {
+    for fork in COPYING {
+        passes("vmmalloc_fault.c", &[], "64M", fork, "ok\n");
+    }
+}
+
+/// Handlers that interrupt malloc, where that is asked for.
+#[test]
+fn any_handler_may_allocate_if_asked_for() {
+    for name in ["signal.c", "nested_signals.c", "siglongjmp.c"] {
+        let mut command = Command::new(c_source::program(name));
+        command.env("VMMALLOC_SIGNALS", "1");
+        let outcome = run(&mut command, "256M", "1");
+        assert!(outcome.status.success(), "{name}: {outcome}");
+        assert!(outcome.stderr.is_empty(), "{name}: {outcome}");
+        assert_eq!(outcome.stdout_text(), "ok\n", "{name}");
+    }
+}
+
+/// What became of a child whose copy of the pool may have no place, and of the whole program.
+fn without_room(directory: &Path, fork: &str, how: &str) -> String {
+    let mut command = Command::new(c_source::program("vmmalloc_no_room.c"));
+    command.arg(directory).args(["20", how]);
+    let path = directory.to_str().expect("a UTF-8 path");
+    let variables = [
+        ("VMMALLOC_POOL_DIR", path),
+        ("VMMALLOC_POOL_SIZE", "32M"),
+        ("VMMALLOC_FORK", fork),
+    ];
+    let outcome = process::run(preload(&mut command, &variables));
+    let context = format!("VMMALLOC_FORK={fork}: {outcome}");
+    assert!(outcome.status.success(), "{context}");
+    let says_why = outcome
+        .stderr_text()
+        .contains("no copy of the pool for the child of a fork: ");
+    assert_eq!(says_why, !outcome.stderr.is_empty(), "{context}");
+    outcome.stdout_text()
+}
+
+#[test]
+fn a_pool_does_not_need_its_directory_but_copies_in_files_do() {
+    for (fork, child) in [("1", "goes on"), ("2", "Aborted"), ("3", "goes on")] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let place = directory.path().join("pool");
+        std::fs::create_dir(&place).expect("a directory");
+        let answer = without_room(&place, fork, "remove");
+        assert_eq!(answer, format!("child: {child}\nok\n"), "{fork}");
+    }
+}
+
+/// Runs this test alone in a place of its own where file systems can be mounted; not where that is not allowed.
+fn with_mounts(test: &str, then: impl FnOnce()) {
+    const INSIDE: &str = "INSIDE_OF_UNSHARE";
+    if env::var_os(INSIDE).is_some() {
+        return then();
+    }
+    let allowed = process::run(Command::new("unshare").args(["-rm", "true"]));
+    if !is_installed("unshare") || !allowed.status.success() {
+        eprintln!("skipped: file systems cannot be mounted here");
+        return;
+    }
+    let mut again = Command::new("unshare");
+    again
+        .arg("-rm")
+        .arg(env::current_exe().expect("a test program has a path"))
+        .args(["--exact", test])
+        .env("ALLOT_DIST", dist::directory())
+        .env(INSIDE, "1");
+    let outcome = process::run(&mut again);
+    assert!(outcome.status.success(), "{outcome}");
+    assert!(outcome.stdout_text().contains("1 passed"), "{outcome}");
+}
+
+fn mount(arguments: &[&str], place: &Path) {
+    let outcome = process::run(Command::new("mount").args(arguments).arg(place));
+    assert!(outcome.status.success(), "{outcome}");
+}
+
+#[test]
+fn full_and_read_only_file_systems() {
+    with_mounts("full_and_read_only_file_systems", || {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let place = directory.path();
+        mount(&["-t", "tmpfs", "-o", "size=40M", "tmpfs"], place);
+        for (fork, child) in [("1", "goes on"), ("2", "Aborted"), ("3", "goes on")] {
+            let answer = without_room(place, fork, "keep");
+            assert_eq!(answer, format!("child: {child}\nok\n"), "{fork}");
+        }
+        let path = place.to_str().expect("a UTF-8 path");
+        let refused = |size: &str, why: &str| {
+            let variables = [("VMMALLOC_POOL_DIR", path), ("VMMALLOC_POOL_SIZE", size)];
+            let outcome = process::run(preload(&mut Command::new("/bin/true"), &variables));
+            let text = format!("Error (libvmmalloc): vmem pool creation failed: {why}\n");
+            assert_eq!(outcome.stderr_text(), text, "{size}: {outcome}");
+        };
+        refused("41M", "No space left on device");
+        mount(&["-o", "remount,ro"], place);
+        refused("14M", "Read-only file system");
+        process::run(Command::new("umount").arg(place));
+    });
+}
+
+#[test]
+fn the_process_may_end_while_threads_allocate() {
+    for _ in 0..10 {
+        passes("vmmalloc_exit.c", &[], "64M", "1", "ok\n");
+    }
 }
 
 #[test]
@@ -352,7 +488,7 @@ fn exceptions_and_threads() {
     });
 }
 
-/// The server saves its data by a fork, again and again, while it is written to.
+/// The server saves its data by a fork, again and again, while it is written to; the last file is whole.
 #[test]
 fn redis() {
     if !is_installed("redis-server") || !is_installed("redis-benchmark") {
@@ -366,7 +502,8 @@ fn redis() {
             server=$!\n\
             unset LD_PRELOAD\n\
             for i in $(seq 200); do redis-cli -s socket ping >/dev/null 2>&1 && break; sleep 0.05; done\n\
-            redis-benchmark -s socket -q -n 3000 -c 20 -r 500 -d 100 -t set,get,lpush,sadd,zadd >/dev/null\n\
+            redis-benchmark -s socket -q -n 3000 -c 20 -r 500 -d 100 \
+                -t set,get,incr,lpush,rpop,sadd,hset,zadd,lrange_100,mset >/dev/null\n\
             for i in 1 2 3; do\n\
                 redis-cli -s socket bgsave >/dev/null\n\
                 redis-benchmark -s socket -q -n 1000 -c 20 -r 500 -d 100 -t set >/dev/null\n\
@@ -374,13 +511,14 @@ fn redis() {
             done\n\
             redis-cli -s socket info persistence | grep -o 'last_bgsave_status:ok'\n\
             redis-cli -s socket shutdown nosave\n\
-            wait $server && echo ended\n";
+            wait $server && echo ended\n\
+            redis-check-rdb dump.rdb | grep -o 'RDB looks OK'\n";
         let mut shell = Command::new("sh");
         shell.args(["-c", server]).current_dir(directory.path());
         let outcome = run(&mut shell, "128M", fork);
         assert_eq!(
             outcome.stdout_text(),
-            "last_bgsave_status:ok\nended\n",
+            "last_bgsave_status:ok\nended\nRDB looks OK\n",
             "VMMALLOC_FORK={fork}: {outcome}"
         );
     }

@@ -12,6 +12,8 @@
  *     VMMALLOC_FORK        what a child of fork(2) gets: 0 the parent's pool itself, which works for
  *                          children that exec; 1 (default) a copy in memory; 2 a copy in a file;
  *                          3 a copy in a file, or in memory where there is no room for that
+ *     VMMALLOC_SIGNALS     1: signal handlers that interrupt malloc may call it, and every call takes a
+ *                          lock; 0 (default): they must not
  *     VMMALLOC_LOG_STATS   1: statistics when the process ends
  *     VMMALLOC_LOG_LEVEL, VMMALLOC_LOG_FILE   how much is logged, and where
  *

@@ -2,7 +2,7 @@
 //! [`allotment_malloc_family`]; here is what sets it apart.
 //!
 //! ```text
-//! setup     VMMALLOC_POOL_DIR, VMMALLOC_POOL_SIZE, VMMALLOC_FORK, and the refusal to start
+//! setup     VMMALLOC_POOL_DIR, VMMALLOC_POOL_SIZE, VMMALLOC_FORK, VMMALLOC_SIGNALS, and the refusal to start
 //!   log       VMMALLOC_LOG_LEVEL, VMMALLOC_LOG_FILE
 //! hooks     what old versions of the C library looked for
 //! ```

@@ -59,6 +59,7 @@ pub(crate) fn configure() -> Setup {
     let mut dir = Value::new();
     let mut size = Value::new();
     let mut fork = Value::new();
+    let mut signals = Value::new();
     let mut log_level = Value::new();
     let mut log_file = Value::new();
     let mut log_stats = Value::new();
@@ -66,6 +67,7 @@ pub(crate) fn configure() -> Setup {
         dir.take(b"VMMALLOC_POOL_DIR", entry);
         size.take(b"VMMALLOC_POOL_SIZE", entry);
         fork.take(b"VMMALLOC_FORK", entry);
+        signals.take(b"VMMALLOC_SIGNALS", entry);
         log_level.take(b"VMMALLOC_LOG_LEVEL", entry);
         log_file.take(b"VMMALLOC_LOG_FILE", entry);
         log_stats.take(b"VMMALLOC_LOG_STATS", entry);
@@ -98,11 +100,13 @@ pub(crate) fn configure() -> Setup {
     };
     let size = pool_size(size);
     let fork = fork.get().map_or(Fork::Copy(CopyPlace::Memory), fork_mode);
+    let handlers_allocate = signals.get().is_some_and(handlers_allocate);
     let with_stats = log_stats.get() == Some(b"1");
     Setup {
         config: config(dir, size, with_stats),
         commit_at_once: true,
         fork,
+        local_heaps: !handlers_allocate,
         report_to: log.file(),
     }
 }
@@ -138,6 +142,18 @@ fn fork_mode(value: &[u8]) -> Fork {
         b"3" => Fork::Copy(CopyPlace::FileOrMemory),
         _ => refuse_to_start(format_args!(
             "incorrect VMMALLOC_FORK value ({})",
+            Shown(value)
+        )),
+    }
+}
+
+/// Whether signal handlers may interrupt malloc and call it, from the variable's value.
+fn handlers_allocate(value: &[u8]) -> bool {
+    match value {
+        b"0" => false,
+        b"1" => true,
+        _ => refuse_to_start(format_args!(
+            "incorrect VMMALLOC_SIGNALS value ({})",
             Shown(value)
         )),
     }

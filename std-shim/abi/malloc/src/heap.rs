@@ -36,7 +36,7 @@ fn current() -> &'static LocalHeap {
 /// The calling thread's local heap, which it gets if it has none; the empty one if it may not use
 /// its own, or not now.
 fn local_heap(arena: &Arena) -> &'static LocalHeap {
-    if runtime::is_fork_followed() {
+    if runtime::is_fork_followed() || runtime::setup().is_some_and(|setup| !setup.local_heaps) {
         return LocalHeap::EMPTY;
     }
     // SAFETY: only ever called with the main arena, which lives for ever.

@@ -27,6 +27,9 @@ pub struct Setup {
     pub commit_at_once: bool,
     /// What the child of a fork gets if the pool is in a file.
     pub fork: Fork,
+    /// Whether threads allocate from local heaps, without the lock. Without them, all calls take the lock, which
+    /// tells a signal handler what it has interrupted, whoever installed it.
+    pub local_heaps: bool,
     /// The descriptor for the table at exit; standard error if there is none.
     pub report_to: Option<i32>,
 }
@@ -39,6 +42,7 @@ impl Setup {
             config: Config::new(),
             commit_at_once: false,
             fork: Fork::Copy(CopyPlace::FileOrMemory),
+            local_heaps: true,
             report_to: None,
         }
     }
