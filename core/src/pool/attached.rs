@@ -384,6 +384,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ///
     /// # Safety
     /// As for [`Pool::free_in`].
+    #[cold]
     #[inline(never)]
     unsafe fn free_elsewhere(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
         if layout.is_none_or(|layout| layout.align() <= STEP) {
