@@ -1,5 +1,6 @@
 //! `libmemkind.so.0` as programs see it: the same programs on ours and, where it is installed, on
-//! Debian's.
+//! Debian's. `cargo test -p allotment-tests --test libmemkind -- --ignored --nocapture` runs some for a minute each, and
+//! shows their figures.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -121,7 +122,7 @@ const INTERNAL: [&str; 18] = [
 stand_in_programs! {
     LIBMEMKIND,
     compared: alignment calloc create detect errors fixed heap memtier overlap static_kinds statistics;
-    ours: defragment foreign fork giving_back key_value_store limits refill report threads;
+    ours: defragment foreign fork fork_threads giving_back key_value_store limits refill report threads;
 }
 
 #[test]
@@ -227,6 +228,12 @@ fn threads_for_a_minute() {
     run_for_a_minute("threads");
 }
 
+#[test]
+#[ignore = "takes a minute"]
+fn fork_threads_for_a_minute() {
+    run_for_a_minute("fork_threads");
+}
+
 fn run_for_a_minute(name: &str) {
     let flags = ["-std=gnu11"];
     let (_directory, program) = compile("cc", &format!("{name}.c"), &flags, Side::Ours);
@@ -235,4 +242,5 @@ fn run_for_a_minute(name: &str) {
     let expected = c_source::directory().join(format!("libmemkind/expected/{name}.txt"));
     let expected = fs::read_to_string(expected).expect("what is expected");
     assert_eq!(outcome.stdout_text(), expected, "{outcome}");
+    eprintln!("{name}: {}", outcome.stderr_text());
 }

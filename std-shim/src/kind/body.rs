@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::os::fd::RawFd;
 
 use allotment_core::lock_api::{Mutex, MutexGuard};
 use allotment_core::{FaultHandler, LocalHeap};
@@ -32,10 +33,10 @@ pub(super) enum Source {
     File,
     /// Private pages that grow.
     Anonymous,
-    /// The caller's memory, or a device; its pages stay. Shared with children, or private.
+    /// The caller's memory, or a device; its pages stay.
     Region {
-        /// Whether children see what the parent writes.
-        shared: bool,
+        /// Whether children of a fork have a copy.
+        copied: bool,
     },
 }
 
@@ -70,7 +71,12 @@ pub(super) struct Body {
     pub(super) fork: Fork,
     on_fault: FaultHandler,
     /// Unmapped when the pool is gone.
-    _device: Option<Borrowed>,
+    device: Option<Borrowed>,
+}
+
+fn region(mapping: &Mapping) -> Source {
+    let copied = memory::is_copied(mapping.start().addr().get(), mapping.capacity());
+    Source::Region { copied }
 }
 
 impl Body {
@@ -80,8 +86,7 @@ impl Body {
         } else if mapping.is_zeroed() {
             Source::Anonymous
         } else {
-            let shared = memory::is_shared(mapping.start().addr().get(), mapping.capacity());
-            Source::Region { shared }
+            region(&mapping)
         };
         Body::with_source(mapping, source, None, options)
     }
@@ -91,8 +96,8 @@ impl Body {
         device: Borrowed,
         options: KindOptions,
     ) -> Result<Box<Body>, KindError> {
-        let shared = memory::is_shared(mapping.start().addr().get(), mapping.capacity());
-        Body::with_source(mapping, Source::Region { shared }, Some(device), options)
+        let source = region(&mapping);
+        Body::with_source(mapping, source, Some(device), options)
     }
 
     fn with_source(
@@ -120,7 +125,7 @@ impl Body {
                 looks: 0,
                 frees: 0,
             }),
-            _device: device,
+            device,
         });
         super::fork::prepare_for(&body);
         registry::insert(&mut body)?;
@@ -153,6 +158,11 @@ impl Body {
 
     pub(super) fn source(&self) -> Source {
         self.source
+    }
+
+    /// The device that it lies on, if it does.
+    pub(super) fn device(&self) -> Option<RawFd> {
+        self.device.as_ref()?.descriptor()
     }
 
     /// Bytes that were given back.
@@ -345,8 +355,10 @@ impl Body {
 
     /// What is left.
     pub(super) fn space(&self) -> Space {
-        let (largest_piece, pieces) = self
-            .lock()
+        // Held to the end: a piece that came in between would be counted as a block in use.
+        let slow = self.lock();
+        let (largest_piece, pieces) = slow
+            .as_ref()
             .map_or((0, 0), |slow| (slow.pieces.largest(), slow.pieces.count()));
         let Some(pool) = self.pool() else {
             let free = if self.is_frozen() { 0 } else { self.capacity };

@@ -2,7 +2,7 @@
 //!
 //! A new block of a size comes from the slab that the thread fills up at the moment. So a block that is moved
 //! makes its own slab emptier and that one fuller. It helps as long as the slabs of a size have much room
-//! between them, and a little also afterwards, towards low addresses.
+//! between them; of other sizes no block is moved.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -26,7 +26,7 @@ const WORDS: usize = (LARGEST / STEP + 1).div_ceil(64);
 const PERIOD: usize = 4096;
 
 /// Slabs of which less than this part is used are worth emptying, in percent.
-const SPARSE: usize = 80;
+const SPARSE: usize = 90;
 
 /// The sizes whose slabs have much room between them.
 pub(super) struct SparseSizes {
@@ -54,6 +54,12 @@ impl SparseSizes {
         self.bits[bit / 64].load(Ordering::Relaxed) >> (bit % 64) & 1 == 1
     }
 
+    /// The size's slabs have no room that this thread could use: not before the next look.
+    fn forget(&self, size: usize) {
+        let bit = size / STEP;
+        self.bits[bit / 64].fetch_and(!(1 << (bit % 64)), Ordering::Relaxed);
+    }
+
     fn look(&self, arena: &Arena) {
         let mut bits = [0; WORDS];
         arena.pool().for_each_class(|class| {
@@ -77,10 +83,14 @@ pub(super) unsafe fn reallocate(body: &Body, block: NonNull<u8>) -> Option<NonNu
     let pool = body.pool()?;
     let size = pool.usable_size(block).filter(|&size| size <= LARGEST)?;
     let layout = Layout::from_size_align(size, 1).ok()?;
-    let is_sparse = body.sparse.contains(size, pool.arena());
-    let moved = pool.allocate(layout)?;
-    let (new, old) = (moved.addr().get(), block.addr().get());
-    if new.abs_diff(old) < NEAR || (new > old && !is_sparse) {
+    if !body.sparse.contains(size, pool.arena()) {
+        return None;
+    }
+    let Some(moved) = pool.allocate(layout) else {
+        body.sparse.forget(size);
+        return None;
+    };
+    if moved.addr().get().abs_diff(block.addr().get()) < NEAR {
         // SAFETY: allocated above.
         unsafe { pool.free(moved) };
         return None;

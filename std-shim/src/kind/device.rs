@@ -2,6 +2,8 @@
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use super::KindError;
@@ -15,13 +17,31 @@ use crate::path_buffer::PathBuffer;
 pub(super) struct Borrowed {
     start: NonNull<u8>,
     len: usize,
+    /// The device that is mapped, if it is one; locked, so that no other kind uses it.
+    device: Option<File>,
 }
 
 impl Borrowed {
     /// # Safety
     /// The range is mapped, and nobody uses it once the value is dropped.
     pub(super) unsafe fn new(start: NonNull<u8>, len: usize) -> Borrowed {
-        Borrowed { start, len }
+        Borrowed {
+            start,
+            len,
+            device: None,
+        }
+    }
+
+    /// The device's descriptor.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        self.device.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Leaves nothing at the addresses in children of a fork. Best effort: what they find otherwise is
+    /// the parent's, which they do not use.
+    pub(super) fn withhold_from_children(&self) {
+        // SAFETY: the range is mapped (condition of `new`); nothing changes in this process.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_DONTFORK) };
     }
 
     /// The range as a region, as long as this lives.
@@ -62,17 +82,37 @@ pub(super) fn is_device(path: &PathBuffer) -> bool {
     status(path).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFCHR)
 }
 
-/// Maps a Device DAX.
+/// Maps a Device DAX, which no other kind of this or another process may have.
 pub(super) fn map(path: &Path, max_size: usize) -> Result<(Mapping, Borrowed), KindError> {
     let device = map::map_file(path, 0, Flags::from_bits(0), 0)
         .map_err(|error| KindError::System("cannot map the device", error.os_error()))?;
     let (start, len) = device.into_raw_parts();
     // SAFETY: mapped just now, and known to nobody else.
-    let device = unsafe { Borrowed::new(start, len) };
+    let mut device = unsafe { Borrowed::new(start, len) };
+    device.device = Some(lock(path)?);
     let size = if max_size == 0 { len } else { max_size };
     // SAFETY: the kind drops its pool before the device.
     let mapping = unsafe { device.region(size) };
     Ok((mapping, device))
+}
+
+/// Opens a device for one kind alone: until the descriptor, and those that children of a fork have of it, are closed.
+fn lock(path: &Path) -> Result<File, KindError> {
+    let refused = |error| KindError::System("cannot lock the device", error);
+    let device = File::open(path).map_err(|error| {
+        let number = error.raw_os_error().unwrap_or(libc::EIO);
+        refused(OsError(number))
+    })?;
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::flock(device.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(device);
+    }
+    Err(match OsError::last() {
+        OsError(libc::EWOULDBLOCK) => {
+            KindError::System("another kind uses the device", OsError(libc::EBUSY))
+        }
+        error => refused(error),
+    })
 }
 
 /// The size of the file system that a directory is in, in bytes, down to a multiple of 2 MiB; generous if it is

@@ -1,15 +1,17 @@
 //! Kinds in the child of a `fork(2)`.
 //!
 //! Private memory was copied by the kernel at one moment: the pool is set right, and goes on. Shared memory
-//! is the parent's: the child leaves the pool alone, or gets a copy, for which the parent waits.
+//! is the parent's: the child leaves the pool alone, or gets a copy, for which the parent waits. So are huge
+//! pages, whose copies may find no page.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Once;
 
 use super::body::{Body, Source};
+use super::once::OnceAcrossForks;
 use super::options::Fork;
 use super::{background, registry};
+use crate::pools;
 
 /// Live kinds of which children get a copy.
 static SNAPSHOTS: AtomicUsize = AtomicUsize::new(0);
@@ -26,8 +28,8 @@ fn is_copied(body: &Body) -> bool {
 
 /// A kind is about to come.
 pub(super) fn prepare_for(body: &Body) {
-    static HANDLERS: Once = Once::new();
-    HANDLERS.call_once(|| {
+    static HANDLERS: OnceAcrossForks = OnceAcrossForks::new();
+    HANDLERS.call(|| {
         // SAFETY: the handlers are of the right type, and stay.
         unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
     });
@@ -73,6 +75,7 @@ unsafe extern "C" fn in_child() {
     background::after_fork();
     // SAFETY: only this thread is in the child.
     unsafe {
+        pools::recover_after_fork();
         registry::for_each_after_fork(|body| {
             body.open_after_fork();
             keep_or_leave(body);
@@ -99,7 +102,7 @@ unsafe fn keep_or_leave(body: &Body) {
     };
     let is_own = match body.source() {
         Source::Anonymous => true,
-        Source::Region { shared } => !shared,
+        Source::Region { copied } => copied,
         // SAFETY: only this thread is there, and it is no operation's that uses the mapping.
         Source::File if body.fork == Fork::Snapshot => unsafe {
             let used = pool.arena().mapping().committed();

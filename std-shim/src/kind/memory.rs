@@ -8,17 +8,19 @@ use std::os::unix::fs::MetadataExt;
 /// What a pool takes for itself, roughly, when it is fresh.
 pub(super) const OVERHEAD: usize = 64 << 10;
 
-/// Whether any part of a range is shared with children of a fork. What cannot be told is taken for private.
-pub(super) fn is_shared(start: usize, len: usize) -> bool {
+/// Whether children of a fork have a copy of a range that they can write to: no part of it is shared, or in huge
+/// pages, of which there may be none left when a copy is due (`SIGBUS`). What cannot be told is taken for
+/// copied.
+pub(super) fn is_copied(start: usize, len: usize) -> bool {
     let Ok(maps) = File::open("/proc/self/maps") else {
-        return false;
+        return true;
     };
     let end = start.saturating_add(len);
-    BufReader::new(maps)
+    !BufReader::new(maps)
         .lines()
         .map_while(Result::ok)
         .any(|line| {
-            parse(&line).is_some_and(|(from, to, shared)| shared && from < end && start < to)
+            parse(&line).is_some_and(|area| !area.copied && area.from < end && start < area.to)
         })
 }
 
@@ -29,7 +31,7 @@ pub(super) fn descriptor_at(address: usize) -> Option<RawFd> {
     let line = maps
         .lines()
         .map_while(Result::ok)
-        .find(|line| parse(line).is_some_and(|(from, to, _)| from <= address && address < to))?;
+        .find(|line| parse(line).is_some_and(|area| area.from <= address && address < area.to))?;
     let mut fields = line.split_ascii_whitespace().skip(3);
     let (major, minor) = fields.next()?.split_once(':')?;
     let device = libc::makedev(
@@ -45,13 +47,23 @@ pub(super) fn descriptor_at(address: usize) -> Option<RawFd> {
     })
 }
 
-/// Start and end of a line's range, and whether it is shared.
-fn parse(line: &str) -> Option<(usize, usize, bool)> {
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+struct Area {
+    from: usize,
+    to: usize,
+    copied: bool,
+}
+
+fn parse(line: &str) -> Option<Area> {
     let (range, rest) = line.split_once(' ')?;
     let (from, to) = range.split_once('-')?;
     let from = usize::from_str_radix(from, 16).ok()?;
     let to = usize::from_str_radix(to, 16).ok()?;
-    Some((from, to, rest.as_bytes().get(3) == Some(&b's')))
+    let shared = rest.as_bytes().get(3) == Some(&b's');
+    // The kernel's name of anonymous memory in huge pages.
+    let copied = !shared && !rest.contains("/anon_hugepage");
+    Some(Area { from, to, copied })
 }
 
 #[cfg(test)]
@@ -60,15 +72,24 @@ mod tests {
 
     #[test]
     fn lines_are_understood() {
+        let area = |copied| {
+            Some(Area {
+                from: 0x7f00,
+                to: 0x7f10,
+                copied,
+            })
+        };
         let line = "7f00-7f10 rw-s 00000000 00:01 1 /dev/zero (deleted)";
-        assert_eq!(parse(line), Some((0x7f00, 0x7f10, true)));
-        assert_eq!(parse("7f00-7f10 rw-p 0"), Some((0x7f00, 0x7f10, false)));
+        assert_eq!(parse(line), area(false));
+        let line = "7f00-7f10 rw-p 00000000 00:0f 1 /anon_hugepage (deleted)";
+        assert_eq!(parse(line), area(false));
+        assert_eq!(parse("7f00-7f10 rw-p 0"), area(true));
         assert_eq!(parse("nonsense"), None);
     }
 
     #[test]
-    fn the_stack_is_private() {
+    fn the_stack_is_copied() {
         let here = 0u8;
-        assert!(!is_shared((&raw const here).addr(), 1));
+        assert!(is_copied((&raw const here).addr(), 1));
     }
 }

@@ -12,6 +12,7 @@
 //!     background  the thread that gives back
 //!     fork        kinds in the child of a fork
 //!     registry    the live kinds
+//!     once        what is done once, whenever the process forks
 //!   device      Device DAX, file systems    placement, nodes   NUMA nodes, huge pages    memory   shared or private
 //! ```
 //!
@@ -44,6 +45,7 @@ mod error;
 mod fork;
 mod memory;
 mod nodes;
+mod once;
 mod options;
 mod pieces;
 mod placement;
@@ -67,6 +69,7 @@ use body::{Body, Source};
 pub use detect::{KindId, detect, free, tag_of};
 pub use error::KindError;
 pub use nodes::{Nodes, NodesError};
+pub use once::OnceAcrossForks;
 pub use options::{Fork, KindOptions, Policy};
 pub use placement::{Placement, free_huge_pages};
 
@@ -165,9 +168,9 @@ impl Kind {
         KindId::of(&self.body)
     }
 
-    /// Sets a word that [`tag_of`] answers for the kind's blocks; null at first.
+    /// Sets a word that [`tag_of`] answers for the kind's blocks; null at first. Waits for [`for_each_tag`].
     pub fn set_tag(&self, tag: *mut ()) {
-        self.body.tag.store(tag, Ordering::Release);
+        registry::exclusively(|| self.body.tag.store(tag, Ordering::Release));
     }
 
     /// Whether an address lies in the kind's memory.
@@ -301,10 +304,19 @@ impl Kind {
         self.body.capacity()
     }
 
-    /// The descriptor of a pmem kind's file, which stays the kind's. `None` if it cannot be found. Takes time
+    /// Whether it is a pmem kind over a Device DAX.
+    #[must_use]
+    pub fn is_on_device(&self) -> bool {
+        self.body.device().is_some()
+    }
+
+    /// The descriptor of a pmem kind's file or device, which stays the kind's. `None` if it cannot be found. Takes time
     /// proportional to the numbers of mappings and descriptors.
     #[must_use]
     pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        if let Some(device) = self.body.device() {
+            return Some(device);
+        }
         (self.body.source() == Source::File)
             .then(|| memory::descriptor_at(self.body.range().start))?
     }
@@ -321,6 +333,17 @@ impl Kind {
     pub fn arena(&self) -> Option<&Arena> {
         self.body.pool().map(crate::pools::SharedPool::arena)
     }
+}
+
+/// Calls `f` with the [tag](Kind::set_tag) of each live kind that has one. Meanwhile no kind is made or
+/// dropped, nor gets another tag; `f` must do nothing of that itself.
+pub fn for_each_tag(mut f: impl FnMut(*mut ())) {
+    registry::for_each(|body| {
+        let tag = body.tag.load(Ordering::Acquire);
+        if !tag.is_null() {
+            f(tag);
+        }
+    });
 }
 
 /// Reports a fault in one line on standard error, and ends the process by `SIGABRT`.

@@ -74,6 +74,12 @@ impl Nodes {
         self.0.iter().map(|&node| memory_of(node)).sum()
     }
 
+    /// Whether all of its nodes are in the other set.
+    #[must_use]
+    pub fn are_among(&self, others: &Nodes) -> bool {
+        self.0.iter().all(|node| others.0.contains(node))
+    }
+
     /// Whether there is no node in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -127,6 +133,8 @@ mod tests {
         for wrong in ["a", "1-", "1024", "-1", "1;2"] {
             assert_eq!(wrong.parse::<Nodes>(), Err(NodesError), "{wrong}");
         }
+        assert!(Nodes(vec![1]).are_among(&Nodes(vec![0, 1])));
+        assert!(!Nodes(vec![1, 2]).are_among(&Nodes(vec![0, 1])));
         let mask = Nodes(vec![0, 65]).mask();
         assert_eq!((mask[0], mask[1]), (1, 2));
     }

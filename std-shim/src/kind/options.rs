@@ -10,6 +10,7 @@ use allotment_core::FaultHandler;
 use super::body::Body;
 use super::{Kind, KindError, Placement, abort_on_fault, device, placement};
 use crate::mapping::Mapping;
+use crate::os_error::OsError;
 use crate::path_buffer::PathBuffer;
 
 /// When the memory of free blocks goes back to the system or the file. [`Kind::purge`] gives it back
@@ -26,7 +27,8 @@ pub enum Policy {
 }
 
 /// What the child of a `fork(2)` has of a kind. Memory that is private to the process, as anonymous memory
-/// is, is the child's own copy in any case.
+/// is, is the child's own copy in any case; but for huge pages, of which there may be too few for that: with those
+/// it is as with [`Fork::Share`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fork {
     /// The parent's memory: each sees what the other writes. The blocks stay the parent's: in the child,
@@ -129,11 +131,20 @@ impl KindOptions {
     /// never a `SIGBUS`.
     ///
     /// # Errors
-    /// If the file cannot be made there, or the addresses cannot be had.
+    /// If the file cannot be made there, or the addresses cannot be had; if the device is no Device DAX, is used by
+    /// another kind of this or another process (`EBUSY`), or should be copied for children
+    /// ([`Fork::Snapshot`], `EOPNOTSUPP`).
     pub fn pmem(self, path: &Path, max_size: usize) -> Result<Kind, KindError> {
         let buffer = PathBuffer::from_bytes(path.as_os_str().as_bytes())?;
         if device::is_device(&buffer) {
+            if self.fork == Fork::Snapshot {
+                let error = OsError(libc::EOPNOTSUPP);
+                return Err(KindError::System("no copy is made of a device", error));
+            }
             let (mapping, device) = device::map(path, max_size)?;
+            if self.fork == Fork::Unavailable {
+                device.withhold_from_children();
+            }
             return Kind::new(Body::over_device(mapping, device, self)?);
         }
         let room = device::file_system_size(&buffer);

@@ -8,8 +8,11 @@ use super::window::Window;
 use crate::arena::Arena;
 use crate::os_error::OsError;
 
-/// Smaller pieces are not worth a system call.
+/// Large blocks go where memory was before rather than to new places. Parts of pieces are multiples of it.
 pub(super) const LEAST: usize = 64 << 10;
+
+/// Smaller pieces are not worth a system call. Slabs that a defragmentation has emptied are not.
+const SMALLEST: usize = 16 << 10;
 
 /// More is not given back, or taken back, by one system call.
 const MOST: usize = 64 << 20;
@@ -66,8 +69,9 @@ impl Pieces {
     pub(super) fn give_back(&mut self, arena: &Arena, most: usize) -> usize {
         let mut given = 0;
         let mut size = arena.pool().stats().largest_free.min(MOST);
-        while size >= LEAST && given < most {
-            let Ok(layout) = Layout::from_size_align(size.min(most - given).max(LEAST), 1) else {
+        while size >= SMALLEST && given < most {
+            let Ok(layout) = Layout::from_size_align(size.min(most - given).max(SMALLEST), 1)
+            else {
                 break;
             };
             // A piece that cannot be noted is not taken.
@@ -78,9 +82,11 @@ impl Pieces {
                 size /= 2;
                 continue;
             };
+            // It may be a little larger, which would be taken for a block in use.
+            let size_got = arena.pool().usable_size(block);
             let piece = Piece {
                 block,
-                size: layout.size(),
+                size: size_got.unwrap_or(layout.size()),
             };
             if !piece.release() {
                 // SAFETY: allocated above, and nobody else knows it.
@@ -95,7 +101,8 @@ impl Pieces {
     }
 
     /// Takes memory back into the pool, from the latest pieces' ends: what `wanted` bytes need if it
-    /// can be had. Answers whether there was any.
+    /// can be had. Answers whether there was any. The latest are the smallest: what lies between others' memory comes
+    /// together before large pieces are cut.
     pub(super) fn take_back(&mut self, arena: &Arena, wanted: usize) -> bool {
         let mut step = wanted
             .saturating_add(LEAST)
@@ -106,17 +113,21 @@ impl Pieces {
         while let Some(piece) = self.held.last_mut() {
             let part = piece.size.min(step);
             if piece.populate(part) {
-                self.bytes -= part;
                 if part == piece.size {
+                    self.bytes -= part;
                     let block = piece.block;
                     self.held.pop();
                     // SAFETY: the block was allocated by `give_back`, and nobody else knows it.
                     unsafe { arena.pool().free(block) };
                     return true;
                 }
-                piece.size -= part;
+                let rest = piece.size - part;
                 // SAFETY: as above; a smaller size is granted in place.
-                return unsafe { arena.pool().resize_in_place(piece.block, piece.size) };
+                let done = unsafe { arena.pool().resize_in_place(piece.block, rest) };
+                let rest = arena.pool().usable_size(piece.block).unwrap_or(rest);
+                self.bytes -= piece.size - rest;
+                piece.size = rest;
+                return done;
             }
             if step <= LEAST {
                 return false;

@@ -57,6 +57,13 @@ pub(super) fn for_each(mut f: impl FnMut(&Body)) {
     drop(guard);
 }
 
+/// Calls `f` while no [`for_each`] is under way.
+pub(super) fn exclusively(f: impl FnOnce()) {
+    let guard = LOCK.lock();
+    f();
+    drop(guard);
+}
+
 /// In the child of a fork: the same, whoever held the lock.
 ///
 /// # Safety

@@ -19,6 +19,25 @@ static void many(void) {
     memkind_destroy_kind(kinds[0]);
 }
 
+/* What fails leaves nothing behind: neither descriptors nor numbers of kinds. */
+static void failures(void) {
+    int descriptors = open_descriptors(), failed = 0;
+    char *memory = map_memory(4 * MIB);
+    NEED(memkind_create_fixed(memory, 4 * MIB, &kinds[0]) == 0);
+    for (int i = 0; i < 1000; i++) {
+        memkind_t kind = NULL;
+        failed += memkind_create_pmem("absent", 16 * MIB, &kind) == MEMKIND_ERROR_INVALID;
+        failed += memkind_create_pmem("/proc", 16 * MIB, &kind) == MEMKIND_ERROR_INVALID;
+        failed += memkind_create_fixed(memory, MIB, &kind) == MEMKIND_ERROR_INVALID;
+        setenv("MEMKIND_ARENA_NUM_PER_KIND", "0", 1);
+        failed += memkind_create_pmem(MEMORY, 16 * MIB, &kind) == MEMKIND_ERROR_ENVIRON;
+        unsetenv("MEMKIND_ARENA_NUM_PER_KIND");
+    }
+    say("failures: %d, descriptors left %d", failed, open_descriptors() - descriptors);
+    NEED(memkind_destroy_kind(kinds[0]) == 0);
+    many();
+}
+
 static void no_descriptors(void) {
     memkind_t kind = pmem_kind(32 * MIB), other = (memkind_t)1;
     limit(RLIMIT_NOFILE, 3);
@@ -82,7 +101,7 @@ static void mappings(void) {
 }
 
 int main(void) {
-    NEED(in_child(many) == 0);
+    NEED(in_child(failures) == 0);
     NEED(in_child(no_descriptors) == 0);
     NEED(in_child(no_space) == 0);
     no_directory();

@@ -2,13 +2,13 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Mutex;
 
-use allotment::kind::{Kind, KindOptions, Policy};
+use allotment::kind::{self, Kind, KindOptions, Policy};
 use allotment::message;
 use allotment::os_error::{KeepErrno, OsError};
 
@@ -29,28 +29,23 @@ const LEAST_PMEM: usize = 16 << 20;
 /// Limits of pmem kinds are multiples of this.
 const CHUNK: usize = 2 << 20;
 
-/// Which numbers of dynamic kinds are taken.
-static NUMBERS: Mutex<[bool; MOST]> = Mutex::new([false; MOST]);
-
-/// Kinds that were made, for statistics.
-static LIVE: Mutex<Vec<Address>> = Mutex::new(Vec::new());
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Address(*mut Memkind);
-
-// SAFETY: the kind is shared by all threads.
-unsafe impl Send for Address {}
+/// Which numbers of dynamic kinds are taken, a bit each. No lock: a fork may come at any time.
+static NUMBERS: [AtomicU64; MOST / 64] = [const { AtomicU64::new(0) }; MOST / 64];
 
 /// A number of a dynamic kind, given back when it is dropped.
 struct Number(usize);
 
 impl Number {
     fn take() -> Result<Number, Code> {
-        let mut numbers = lock(&NUMBERS);
-        let free = numbers.iter().position(|taken| !taken);
-        let number = free.ok_or(Code::TooMany)?;
-        numbers[number] = true;
-        Ok(Number(number))
+        for (at, word) in NUMBERS.iter().enumerate() {
+            let taken = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+                (bits != u64::MAX).then_some(bits | (bits + 1))
+            });
+            if let Ok(bits) = taken {
+                return Ok(Number(at * 64 + bits.trailing_ones() as usize));
+            }
+        }
+        Err(Code::TooMany)
     }
 
     fn keep(self) -> c_uint {
@@ -62,23 +57,20 @@ impl Number {
 
 impl Drop for Number {
     fn drop(&mut self) {
-        lock(&NUMBERS)[self.0] = false;
+        NUMBERS[self.0 / 64].fetch_and(!(1 << (self.0 % 64)), Ordering::Relaxed);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Calls `f` for each kind, none of which ends meanwhile.
 pub(crate) fn for_each(mut f: impl FnMut(&Memkind)) {
     statics::all().iter().for_each(&mut f);
-    for address in lock(&LIVE).iter() {
-        // SAFETY: kinds leave the list, under the lock, before they end.
-        f(unsafe { &*address.0 });
-    }
+    kind::for_each_tag(|tag| {
+        let kind: *mut Memkind = tag.cast();
+        if !statics::contains(kind) {
+            // SAFETY: kinds lose their tag before they end.
+            f(unsafe { &*kind });
+        }
+    });
 }
 
 /// A kind that the system refused: the code, and what it said.
@@ -113,12 +105,12 @@ unsafe fn answer(
     unsafe { place.write(address) };
     if let Some(kind) = NonNull::new(address) {
         // SAFETY: it was made above.
-        if let Server::Pool(pool) = unsafe { &kind.as_ref().server } {
+        let kind = unsafe { kind.as_ref() };
+        // The number may have been another kind's.
+        count::reset(kind);
+        if let Server::Pool(pool) = &kind.server {
             pool.set_tag(address.cast());
         }
-        // SAFETY: as above; the number may have been another kind's.
-        count::reset(unsafe { kind.as_ref() });
-        lock(&LIVE).push(Address(address));
     }
     code
 }
@@ -191,6 +183,12 @@ unsafe fn create_pmem(
         .pmem(Path::new(OsStr::from_bytes(path.to_bytes())), limit)
         .map_err(|error| (Code::Invalid, error.os_error()))?;
     let fd = pool.descriptor().unwrap_or(-1);
+    // The device ends where it does.
+    let limit = if pool.is_on_device() {
+        pool.capacity()
+    } else {
+        limit
+    };
     let name = format!("pmem{fd:08x}");
     let mut pmem = Pmem::new(CString::from(dir), fd, limit);
     let private: *mut Pmem = &raw mut *pmem;
@@ -308,16 +306,16 @@ fn choose(memtype: c_uint, policy: c_int, flags: c_uint) -> Result<usize, Refusa
 /// `kind` is a live kind, that is not used any more if it is not a static one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memkind_destroy_kind(kind: *mut Memkind) -> c_int {
-    if statics::all()
-        .iter()
-        .any(|other| core::ptr::eq(other, kind))
-    {
+    if statics::contains(kind) {
         return SUCCESS;
     }
     let _errno = KeepErrno::new();
-    lock(&LIVE).retain(|&other| other != Address(kind));
     // SAFETY: made by `answer`, and given up by the caller.
     let kind = unsafe { Box::from_raw(kind) };
+    if let Server::Pool(pool) = &kind.server {
+        // From here on `for_each` does not come by.
+        pool.set_tag(null_mut());
+    }
     let number = Number(kind.partition as usize - statics::COUNT);
     // First the kind: its number is used again.
     drop(kind);

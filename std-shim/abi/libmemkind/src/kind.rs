@@ -3,11 +3,10 @@
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::mem::offset_of;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::ffi::CString;
-use std::sync::OnceLock;
 
-use allotment::kind::Kind;
+use allotment::kind::{Kind, OnceAcrossForks};
 use static_assertions::const_assert_eq;
 
 use crate::places::Place;
@@ -90,8 +89,31 @@ pub enum Server {
     System,
     /// A pool of the kind's own.
     Pool(Kind),
-    /// The same, made when it is first used; `None` if the machine has no such memory.
-    Static(Place, OnceLock<Option<Kind>>),
+    /// The same, made when it is first used.
+    Static(Place, StaticPool),
+}
+
+/// A static kind's pool, which is made once and stays.
+#[derive(Debug)]
+pub struct StaticPool {
+    made: OnceAcrossForks,
+    /// Null if the machine has no such memory.
+    kind: AtomicPtr<Kind>,
+}
+
+impl StaticPool {
+    pub(crate) const fn new() -> StaticPool {
+        StaticPool {
+            made: OnceAcrossForks::new(),
+            kind: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// The pool, if it was made.
+    fn get(&self) -> Option<&Kind> {
+        // SAFETY: kinds that are put there stay.
+        unsafe { self.kind.load(Ordering::Acquire).as_ref() }
+    }
 }
 
 impl Memkind {
@@ -135,12 +157,14 @@ impl Memkind {
         let Server::Static(place, pool) = &self.server else {
             return None;
         };
-        pool.get_or_init(|| {
-            let kind = place.make()?;
-            kind.set_tag((&raw const *self).cast_mut().cast());
-            Some(kind)
-        })
-        .as_ref()
+        pool.made.call(|| {
+            if let Some(kind) = place.make() {
+                kind.set_tag((&raw const *self).cast_mut().cast());
+                let kind = Box::into_raw(Box::new(kind));
+                pool.kind.store(kind, Ordering::Release);
+            }
+        });
+        pool.get()
     }
 
     /// The pool, if anybody has used it.
@@ -148,7 +172,7 @@ impl Memkind {
         match &self.server {
             Server::System => None,
             Server::Pool(kind) => Some(kind),
-            Server::Static(_, pool) => pool.get()?.as_ref(),
+            Server::Static(_, pool) => pool.get(),
         }
     }
 }

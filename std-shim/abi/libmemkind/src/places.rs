@@ -89,7 +89,7 @@ impl Place {
                 let nodes: Result<Nodes, _> = list.to_str().unwrap_or("?").parse();
                 nodes
                     .ok()
-                    .filter(|nodes| !nodes.is_empty())
+                    .filter(|nodes| !nodes.is_empty() && nodes.are_among(&Nodes::online()))
                     .ok_or(refusal(Code::Environ, libc::EINVAL))
             }
             Place::Largest(_) => Ok(Nodes::largest()),

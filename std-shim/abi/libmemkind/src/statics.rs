@@ -1,10 +1,9 @@
 //! `MEMKIND_DEFAULT` and the others that are always there.
 
 use core::ffi::c_int;
-use std::sync::OnceLock;
 
 use crate::code::{Code, SUCCESS};
-use crate::kind::{Memkind, Server};
+use crate::kind::{Memkind, Server, StaticPool};
 use crate::places::{DAX_KMEM_NODES, HBW_NODES, Manner, Place};
 
 /// A static kind, as the programs' variables have it.
@@ -23,7 +22,7 @@ const fn system(partition: u32, name: &str) -> Memkind {
 }
 
 const fn at(partition: u32, name: &str, place: Place) -> Memkind {
-    Memkind::new(partition, name, Server::Static(place, OnceLock::new()))
+    Memkind::new(partition, name, Server::Static(place, StaticPool::new()))
 }
 
 const fn hbw(manner: Manner) -> Place {
@@ -122,6 +121,11 @@ variables! {
 /// The static kinds.
 pub(crate) fn all() -> &'static [Memkind] {
     &KINDS
+}
+
+/// Whether an address is that of a static kind.
+pub(crate) fn contains(kind: *const Memkind) -> bool {
+    KINDS.as_ptr_range().contains(&kind)
 }
 
 pub(crate) fn kind(number: usize) -> *mut Memkind {
