@@ -1,5 +1,6 @@
 //! On a Device DAX: see `tests/guest/check`.
 
+mod kind;
 mod map;
 mod pool;
 mod reservation;

@@ -1,5 +1,6 @@
 //! On a file system, with DAX or without: see `tests/guest/check`.
 
+mod kind;
 mod map;
 mod pool;
 mod reservation;
