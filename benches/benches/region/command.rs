@@ -8,7 +8,7 @@ use allotment_benches::comparison::output::{self, Origin};
 use allotment_benches::comparison::results::Results;
 use allotment_benches::comparison::tables;
 use allotment_benches::comparison::turns::{self, Sample};
-use allotment_benches::in_region::peers::PEERS;
+use allotment_benches::in_region::peers::{KINDS, PEERS, Peer};
 use allotment_benches::in_region::task::{Answer, Task, Work};
 use allotment_benches::preload::process;
 use allotment_benches::preload::selection::Selection;
@@ -22,7 +22,8 @@ use crate::fillings;
 #[command(after_help = "Examples:
   cargo bench -p allotment-benches --bench region -- --quick
   cargo bench -p allotment-benches --bench region -- --peer memkind --row pair
-  cargo bench -p allotment-benches --bench region -- --fill-only")]
+  cargo bench -p allotment-benches --bench region -- --fill-only
+  cargo bench -p allotment-benches --bench region -- --kinds --threads 1,2,8")]
 struct Arguments {
     #[command(flatten)]
     options: Options,
@@ -34,6 +35,9 @@ struct Arguments {
     /// The length of the region that is filled, in MiB: a power of two
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = power_of_two)]
     filled: usize,
+    /// Kinds of our libmemkind beside those of memkind, instead of allocators in a region
+    #[arg(long)]
+    kinds: bool,
     /// Only how full the region gets
     #[arg(long, conflicts_with = "row")]
     fill_only: bool,
@@ -87,8 +91,11 @@ pub(super) fn main() -> ExitCode {
 /// Whether ours succeeded everywhere.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     // Before anything is built: are there such rows?
-    arguments.selection.plan(fits, 0)?;
-    let candidates = candidates(&arguments.options);
+    arguments
+        .selection
+        .plan(|row| fits(row, arguments.kinds), 0)?;
+    let peers: &[Peer] = if arguments.kinds { &KINDS } else { &PEERS };
+    let candidates = candidates(&arguments.options, peers)?;
     let mut succeeded = true;
     if !arguments.fill_only {
         succeeded &= time(arguments, &candidates)?;
@@ -100,9 +107,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// Ours and the peers that are wanted and there.
-fn candidates(options: &Options) -> Vec<Candidate> {
+fn candidates(options: &Options, peers: &[Peer]) -> Result<Vec<Candidate>, String> {
     let mut candidates = Vec::new();
-    for (number, peer) in PEERS.iter().enumerate() {
+    for (number, peer) in peers.iter().enumerate() {
         if number > 0 && !options.wants(peer.name) {
             continue;
         }
@@ -112,22 +119,24 @@ fn candidates(options: &Options) -> Vec<Candidate> {
                 origin: peer.what.to_owned(),
                 library,
             }),
+            Err(error) if number == 0 => return Err(error),
             Err(error) => eprintln!("{} is left out: {error}", peer.name),
         }
     }
     for candidate in &candidates {
         println!("{:14}{}", candidate.name, candidate.origin);
     }
-    candidates
+    Ok(candidates)
 }
 
-/// Not the classic workloads, and only blocks that several threads' batches of fit into a region.
-fn fits(workload: &Workload) -> bool {
-    !workload.is_classic() && workload.size <= 64 << 10
+/// Not the classic workloads; and in regions only blocks that all peers take from them.
+fn fits(workload: &Workload, kinds: bool) -> bool {
+    !workload.is_classic() && (kinds || workload.size <= 64 << 10)
 }
 
 fn time(arguments: &Arguments, candidates: &[Candidate]) -> Result<bool, String> {
     let (options, selection) = (&arguments.options, &arguments.selection);
+    let fits = |row: &_| fits(row, arguments.kinds);
     let (rows, jobs) = selection.plan(fits, candidates.len())?;
     let peers: Vec<_> = candidates
         .iter()
@@ -164,6 +173,7 @@ fn time(arguments: &Arguments, candidates: &[Candidate]) -> Result<bool, String>
             origin: candidate.origin.clone(),
         })
         .collect();
-    output::write("region", options, &results, &origins, repetitions, effort)?;
+    let name = if arguments.kinds { "kinds" } else { "region" };
+    output::write(name, options, &results, &origins, repetitions, effort)?;
     Ok(results.ours_succeeded())
 }

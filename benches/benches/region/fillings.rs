@@ -55,8 +55,12 @@ pub(super) fn run(candidates: &[Candidate], mib: usize, seed: u64) -> Result<boo
             peers,
         });
     }
-    let quantities: [(&str, Quantity); 3] = [
+    let quantities: [(&str, Quantity); 4] = [
         ("payload when full", |filling| filling.full),
+        (
+            "payload when full again, after everything was freed at random",
+            |filling| filling.again,
+        ),
         (
             "the largest block after everything was freed at random",
             |filling| filling.largest,

@@ -57,36 +57,42 @@ pub const SIZES: [Sizes; 10] = [
 pub struct Filling {
     /// The bytes asked for when the first request failed.
     pub full: f64,
+    /// The same, when everything had been freed at random.
+    pub again: f64,
     /// The largest single block, in steps of 1/128, after everything was freed at random.
     pub largest: f64,
     /// The bytes asked for when the region was full of blocks of another size after that.
     pub refilled: f64,
 }
 
-/// Fills the region of `len` bytes that `family` allocates from, frees all at random, looks for the largest block, and
-/// fills it with blocks of another size.
+/// Fills the region of `len` bytes that `family` allocates from, frees all at random, twice, looks for the largest block,
+/// and fills it with blocks of another size.
 pub fn run(family: Family, len: usize, sizes: Sizes, seed: u64) -> Filling {
     let mut random = Random::new(seed);
     let smallest = sizes.low.min(sizes.then) as usize;
     // The array is outside of the region; no allocator needs less than half of what it is asked for, on average.
     let mut slots = Slots::new(2 * len / smallest.max(16));
-    let (count, bytes) = fill(family, slots.blocks(), || {
-        random.between(sizes.low, sizes.high) as usize
+    let [bytes, again] = [(); 2].map(|()| {
+        let (count, bytes) = fill(family, slots.blocks(), || {
+            random.between(sizes.low, sizes.high) as usize
+        });
+        let mut order = Slots::shuffled(count, seed);
+        for &place in order.numbers().iter() {
+            // SAFETY: the first `count` slots hold live blocks, and the order has each place once.
+            unsafe { family.free(slots.blocks()[place]) };
+        }
+        bytes
     });
-    let mut order = Slots::shuffled(count, seed);
-    for &place in order.numbers().iter() {
-        // SAFETY: the first `count` slots hold live blocks, and the order has each place once.
-        unsafe { family.free(slots.blocks()[place]) };
-    }
     let largest = largest(family, len);
-    let (again, refilled) = fill(family, slots.blocks(), || sizes.then as usize);
-    for &mut block in &mut slots.blocks()[..again] {
+    let (count, refilled) = fill(family, slots.blocks(), || sizes.then as usize);
+    for &mut block in &mut slots.blocks()[..count] {
         // SAFETY: live, and not used again.
         unsafe { family.free(block) };
     }
     let part = |bytes: usize| bytes as f64 / len as f64;
     Filling {
         full: part(bytes),
+        again: part(again),
         largest,
         refilled: part(refilled),
     }

@@ -239,6 +239,23 @@ fn build() -> Result<PathBuf, String> {
     built(&messages).ok_or_else(|| "cargo built no liballotment_malloc.so".to_owned())
 }
 
+/// A library of this workspace's release, made now, in the bench's folder.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn released(file: &str) -> Result<PathBuf, String> {
+    let place = directory("release")?;
+    let arguments = ["xtask", "dist", "--output"].map(OsStr::new);
+    let arguments: Vec<_> = arguments.into_iter().chain([place.as_os_str()]).collect();
+    cargo(&arguments)?;
+    let library = place.join("lib").join(file);
+    if library.exists() {
+        Ok(library)
+    } else {
+        Err(format!("the release has no {file}"))
+    }
+}
+
 /// The shared library among cargo's messages.
 fn built(messages: &str) -> Option<PathBuf> {
     messages

@@ -1,6 +1,6 @@
-//! memkind: a kind over fixed memory.
+//! memkind: a kind over fixed memory, or in a directory.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
@@ -67,11 +67,14 @@ unsafe extern "C" fn free(block: *mut c_void) {
     unsafe { (memkind.free)(memkind.kind, block) }
 }
 
-/// Makes the kind.
+/// Where pmem kinds have their files.
+const DIRECTORY: &CStr = c"/dev/shm";
+
+/// Makes a kind of the region.
 ///
 /// # Safety
 /// As [`Peer::open`](super::Peer::open) says.
-pub(super) unsafe fn open(
+pub(super) unsafe fn open_fixed(
     start: *mut u8,
     len: usize,
     library: Option<&Path>,
@@ -88,6 +91,34 @@ pub(super) unsafe fn open(
     if status != 0 {
         return Err(format!("memkind_create_fixed: {status}"));
     }
+    family(loaded, kind)
+}
+
+/// Makes a kind of the same length in a file, and leaves the region alone.
+///
+/// # Safety
+/// As [`Peer::open`](super::Peer::open) says.
+pub(super) unsafe fn open_pmem(
+    _: *mut u8,
+    len: usize,
+    library: Option<&Path>,
+) -> Result<Family, String> {
+    let loaded = Loaded::open(library)?;
+    let create = function!(
+        loaded,
+        c"memkind_create_pmem",
+        unsafe extern "C" fn(*const c_char, usize, *mut Kind) -> c_int
+    );
+    let mut kind = ptr::null_mut();
+    // SAFETY: the directory's name ends with a null byte, and `kind` is a place for the kind.
+    let status = unsafe { create(DIRECTORY.as_ptr(), len, &raw mut kind) };
+    if status != 0 {
+        return Err(format!("memkind_create_pmem: {status}"));
+    }
+    family(loaded, kind)
+}
+
+fn family(loaded: Loaded, kind: Kind) -> Result<Family, String> {
     let memkind = Memkind {
         kind,
         malloc: function!(

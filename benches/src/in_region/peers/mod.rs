@@ -12,7 +12,7 @@ mod umf;
 use std::path::{Path, PathBuf};
 
 use crate::preload::family::Family;
-use crate::preload::library::installed;
+use crate::preload::library::{installed, released};
 use crate::preload::sources;
 
 /// An allocator that takes a region.
@@ -38,6 +38,8 @@ enum Library {
     Compiled(&'static str),
     /// In the system's folders: the file, and how to get it.
     Installed(&'static str, &'static str),
+    /// In the release of this workspace.
+    Released(&'static str),
 }
 
 /// All of them, ours first.
@@ -63,8 +65,8 @@ pub const PEERS: [Peer; 6] = [
     Peer {
         name: "memkind",
         what: "memkind_create_fixed",
-        library: Library::Installed("libmemkind.so.0", "apt-get install libmemkind0"),
-        open: memkind::open,
+        library: MEMKIND,
+        open: memkind::open_fixed,
     },
     Peer {
         name: "umf-scalable",
@@ -80,6 +82,50 @@ pub const PEERS: [Peer; 6] = [
     },
 ];
 
+const MEMKIND: Library = Library::Installed("libmemkind.so.0", "apt-get install libmemkind0");
+
+const fn kind(
+    name: &'static str,
+    what: &'static str,
+    library: Library,
+    open: unsafe fn(*mut u8, usize, Option<&Path>) -> Result<Family, String>,
+) -> Peer {
+    Peer {
+        name,
+        what,
+        library,
+        open,
+    }
+}
+
+/// Kinds of libmemkind, ours and the original's, through the same functions; ours first.
+pub const KINDS: [Peer; 4] = [
+    kind(
+        "ours-pmem",
+        "memkind_create_pmem in /dev/shm, of our libmemkind",
+        Library::Released("libmemkind.so.0"),
+        memkind::open_pmem,
+    ),
+    kind(
+        "memkind-pmem",
+        "memkind_create_pmem in /dev/shm, of libmemkind0",
+        MEMKIND,
+        memkind::open_pmem,
+    ),
+    kind(
+        "ours-fixed",
+        "memkind_create_fixed, of our libmemkind",
+        Library::Released("libmemkind.so.0"),
+        memkind::open_fixed,
+    ),
+    kind(
+        "memkind-fixed",
+        "memkind_create_fixed, of libmemkind0",
+        MEMKIND,
+        memkind::open_fixed,
+    ),
+];
+
 impl Peer {
     /// The peer's library, if it has one.
     ///
@@ -93,6 +139,7 @@ impl Peer {
                 let source = source.ok_or_else(|| format!("no source is called {name}"))?;
                 Ok(sources::build(source)?.path)
             }
+            Library::Released(file) => released(file).map(Some),
             Library::Installed(file, how) => installed(file)
                 .map(Some)
                 .ok_or_else(|| format!("{file} is not installed; to have it: {how}")),
@@ -107,6 +154,7 @@ impl Peer {
 pub fn find(name: &str) -> Result<&'static Peer, String> {
     PEERS
         .iter()
+        .chain(&KINDS)
         .find(|peer| peer.name == name)
         .ok_or_else(|| format!("no peer is called {name:?}"))
 }
