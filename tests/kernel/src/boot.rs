@@ -5,8 +5,14 @@ use core::arch::global_asm;
 /// Where the code that the other CPUs begin with is copied to: a page below 1 MiB.
 pub(crate) const TRAMPOLINE: usize = 0x8000;
 
-/// The most CPUs that are started.
-pub(crate) const CPUS: usize = 4;
+/// The CPUs that are started: four, or as many as `ALLOT_KERNEL_CPUS` says where this is compiled.
+pub(crate) const CPUS: usize = match option_env!("ALLOT_KERNEL_CPUS") {
+    None => 4,
+    Some(number) => match usize::from_str_radix(number, 10) {
+        Ok(number @ 4..=64) => number,
+        _ => panic!("ALLOT_KERNEL_CPUS is not a number from 4 to 64"),
+    },
+};
 
 // The first 4 GiB are mapped one to one, with pages of 2 MiB. The second entry of the top table is
 // for the heap: see `memory`.

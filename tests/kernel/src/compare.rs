@@ -209,7 +209,7 @@ fn pairs<P: Peer>(cpu: usize) {
     }
 }
 
-/// Instructions for each block, on one, two and four CPUs.
+/// Instructions for each block, on one CPU, two, and all.
 fn counts(job: fn(usize)) -> [u64; 3] {
     [1, 2, CPUS].map(|cpus| {
         TAKING_PART.store(cpus, Ordering::Relaxed);
@@ -244,16 +244,8 @@ pub(crate) fn run() {
         BUDDY_SYSTEM.lock().init(room().expose_provenance(), ROOM);
     }
     line!("instructions for each block         Box::new, dropped        producer to consumer");
-    line!(
-        "{:12} {:>8} {:>8} {:>8}   {:>8} {:>8} {:>8}",
-        "",
-        "1 CPU",
-        "2 CPUs",
-        "4 CPUs",
-        "1 CPU",
-        "2 CPUs",
-        "4 CPUs"
-    );
+    let heads = format_args!("   1 CPU   2 CPUs  {CPUS:2} CPUs");
+    line!("{:12} {heads}   {heads}", "");
     let ours = row::<Allotment>();
     let talc = row::<Talc>();
     row::<LinkedList>();
