@@ -28,37 +28,37 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         trace: 'A',
         allocate: 194,
-        free: 107,
+        free: 110,
         pair: 161.0,
     },
     Limit {
         trace: 'B',
         allocate: 115,
-        free: 107,
+        free: 110,
         pair: 179.0,
     },
     Limit {
         trace: 'C',
         allocate: 181,
-        free: 107,
+        free: 110,
         pair: 281.0,
     },
     Limit {
         trace: 'D',
         allocate: 484,
-        free: 102,
+        free: 105,
         pair: 178.0,
     },
     Limit {
         trace: 'E',
         allocate: 123,
-        free: 105,
+        free: 108,
         pair: 147.0,
     },
     Limit {
         trace: 'F',
         allocate: 184,
-        free: 100,
+        free: 103,
         pair: 202.0,
     },
 ];

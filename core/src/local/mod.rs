@@ -76,8 +76,9 @@ static BIN_OF_STEPS: [u16; QUICK / STEP + 1] = {
 struct Shelf {
     first: Cell<usize>,
     last: Cell<usize>,
-    /// How many of them are empty.
+    /// Those that are empty come last. How many there are, and the first of them.
     empty: Cell<usize>,
+    first_empty: Cell<usize>,
     /// Address of the current slab's descriptor, 0 if there is none.
     current: AtomicUsize,
     /// How many slabs of the class the local heap has, on the shelf or not.
@@ -87,8 +88,8 @@ struct Shelf {
 /// Empty slabs of so many bytes are kept though others are needed.
 const KEPT_AT_ALL_EVENTS: usize = 32 << SLAB_GRANULE_LOG2;
 
-/// How many slabs are looked at, at most, to find empty ones to give up.
-const LOOKS_FOR_EMPTY: usize = 32;
+/// How many empty slabs are given up at a time, at most.
+const MOST_GIVEN_UP: usize = 32;
 
 /// One thread's or CPU's heap, in the region of its pool.
 ///
@@ -205,6 +206,7 @@ impl LocalHeap {
                     first: Cell::new(0),
                     last: Cell::new(0),
                     empty: Cell::new(0),
+                    first_empty: Cell::new(0),
                     current: AtomicUsize::new(0),
                     slabs: Cell::new(0),
                 }
@@ -745,50 +747,52 @@ impl LocalHeap {
         let bytes = bytes + bytes / 8 + (2 << SLAB_GRANULE_LOG2);
         let least = self.kept.get().saturating_sub(bytes);
         let least = least.max(KEPT_AT_ALL_EVENTS);
-        let mut looks = LOOKS_FOR_EMPTY;
-        let mut classes = CLASSES;
-        while looks > 0 && classes > 0 && self.kept.get() > least {
-            let shelf = &self.shelves[self.next_given_up.get()];
-            // Slabs come to the end of the shelf when they become empty.
-            let mut at = shelf.last.get();
-            while looks > 0 && shelf.empty.get() > 0 && self.kept.get() > least {
-                looks -= 1;
-                // SAFETY: what a shelf names are slabs of this local heap, and one of them is empty;
-                // the previous one is read before the slab goes.
-                unsafe {
-                    let slab = Descriptor::at(at);
-                    at = slab.previous.get();
-                    if slab.state.get() == State::Empty {
-                        self.take_off(slab);
-                        if !released(slab) {
-                            self.put_on(slab);
-                            return;
-                        }
-                    }
-                }
-            }
+        let (mut slabs, mut classes) = (MOST_GIVEN_UP, CLASSES);
+        while slabs > 0 && classes > 0 && self.kept.get() > least {
+            let class = self.next_given_up.get();
+            let shelf = &self.shelves[class];
             if shelf.empty.get() == 0 {
                 classes -= 1;
-                let next = self.next_given_up.get() + 1;
-                self.next_given_up.set(next % CLASSES);
+                self.next_given_up.set((class + 1) % CLASSES);
+                continue;
+            }
+            slabs -= 1;
+            // SAFETY: what a shelf names are slabs of this local heap, and the last one is empty.
+            unsafe {
+                let slab = Descriptor::at(shelf.last.get());
+                self.take_off(slab);
+                if !released(slab) {
+                    self.put_on(slab);
+                    return;
+                }
             }
         }
     }
 
-    /// Appends a slab to its shelf.
+    /// Puts a slab on its shelf: last, or if it is in use, before those that are not.
     unsafe fn put_on(&self, slab: &Descriptor) {
         let shelf = &self.shelves[slab.class.get() as usize];
-        let last = shelf.last.get();
-        slab.previous.set(last);
-        slab.next.set(0);
-        if last == 0 {
-            shelf.first.set(slab.address());
-        } else {
-            // SAFETY: what a shelf names are slabs of this local heap.
-            unsafe { Descriptor::at(last) }.next.set(slab.address());
+        let is_empty = slab.state.get() == State::Empty;
+        let next = if is_empty { 0 } else { shelf.first_empty.get() };
+        // SAFETY: what a shelf names are slabs of this local heap.
+        unsafe {
+            let previous = if next == 0 {
+                shelf.last.replace(slab.address())
+            } else {
+                Descriptor::at(next).previous.replace(slab.address())
+            };
+            slab.previous.set(previous);
+            slab.next.set(next);
+            if previous == 0 {
+                shelf.first.set(slab.address());
+            } else {
+                Descriptor::at(previous).next.set(slab.address());
+            }
         }
-        shelf.last.set(slab.address());
-        if slab.state.get() == State::Empty {
+        if is_empty {
+            if shelf.empty.get() == 0 {
+                shelf.first_empty.set(slab.address());
+            }
             shelf.empty.set(shelf.empty.get() + 1);
             self.kept.set(self.kept.get() + slab.bytes());
         }
@@ -812,6 +816,9 @@ impl LocalHeap {
             }
         }
         if slab.state.get() == State::Empty {
+            if shelf.first_empty.get() == slab.address() {
+                shelf.first_empty.set(next);
+            }
             shelf.empty.set(shelf.empty.get() - 1);
             self.kept.set(self.kept.get() - slab.bytes());
         }
@@ -964,6 +971,7 @@ impl LocalHeap {
             shelf.first.set(0);
             shelf.last.set(0);
             shelf.empty.set(0);
+            shelf.first_empty.set(0);
         }
         self.kept.set(0);
         self.pending.set(0);

@@ -179,8 +179,13 @@ impl Model {
                     assert_eq!(slab.class.get() as usize, class);
                     assert!(matches!(slab.state.get(), State::Available | State::Empty));
                     if slab.state.get() == State::Empty {
+                        if empty == 0 {
+                            assert_eq!(shelf.first_empty.get(), at);
+                        }
                         empty += 1;
                         kept += slab.bytes();
+                    } else {
+                        assert_eq!(empty, 0, "behind an empty one");
                     }
                     before = at;
                     at = slab.next.get();

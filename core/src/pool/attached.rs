@@ -222,6 +222,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 return Ok(object);
             }
             self.give_up_kept(local, self.control().bytes_of_next(local, class));
+            // A fault handler may have got a slab of the class meanwhile.
+            if let Some(object) = local.refill(class) {
+                return Ok(object);
+            }
             let slab = self.with(|heap| {
                 let slab = self.control().acquire(heap, local, class);
                 self.control().show_map(local);

@@ -241,6 +241,14 @@ mod tests {
     }
 
     #[test]
+    fn a_map_that_reaches_too_far_is_found() {
+        for limit in [1 << 20, usize::MAX] {
+            let found = found(|control, _, _| change(control.limit_of_map().unwrap(), limit));
+            assert_eq!(found, Invariant::SlabBlock);
+        }
+    }
+
+    #[test]
     fn lists_that_lead_elsewhere_are_found() {
         let places: [fn(&Control, &Descriptor) -> usize; 5] = [
             |_, _| 8,

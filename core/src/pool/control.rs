@@ -547,6 +547,12 @@ impl Control {
         ]
     }
 
+    /// How far the newest map reaches, to be damaged.
+    #[cfg(all(test, feature = "spin"))]
+    pub(super) fn limit_of_map(&self) -> Option<&AtomicUsize> {
+        self.newest().map(|map| &map.limit)
+    }
+
     /// How many granules of the newest map lead to slabs.
     pub(super) fn entries_in_use(&self) -> usize {
         let Some(map) = self.newest() else { return 0 };
@@ -564,30 +570,45 @@ impl Control {
     /// Whether a list of what the pool keeps in blocks leads elsewhere, or has no end. `holds` tells
     /// whether a block in use begins at an address and holds so many bytes.
     pub(super) fn is_astray(&self, holds: impl Fn(usize, usize) -> bool) -> bool {
-        let mut left = self.own_blocks.get();
-        let mut leads_astray = |first: usize, bytes: usize, next: &dyn Fn(usize) -> usize| {
-            let mut at = first;
-            while at != 0 {
-                let is_own = at.is_multiple_of(align_of::<usize>())
-                    && holds(at.wrapping_sub(MARGIN), MARGIN + bytes);
-                if !is_own || left == 0 {
-                    return true;
-                }
-                left -= 1;
-                at = next(at);
-            }
-            false
+        let holds = |at: usize, bytes: usize| {
+            at.is_multiple_of(align_of::<usize>()) && holds(at.wrapping_sub(MARGIN), MARGIN + bytes)
         };
-        // SAFETY: what is followed lies in a block that is large enough.
-        unsafe {
-            leads_astray(self.map.load(Ordering::Relaxed), size_of::<Map>(), &|at| {
-                (*core::ptr::with_exposed_provenance::<Map>(at)).older.get()
-            }) || leads_astray(self.first_chunk.get(), size_of::<Chunk>(), &|at| {
+        let mut left = self.own_blocks.get();
+        let mut leads_astray =
+            |first: usize, is_one: &dyn Fn(usize) -> bool, next: &dyn Fn(usize) -> usize| {
+                let mut at = first;
+                while at != 0 {
+                    if !is_one(at) || left == 0 {
+                        return true;
+                    }
+                    left -= 1;
+                    at = next(at);
+                }
+                false
+            };
+        // SAFETY: what is read lies in a block that is large enough.
+        let map = |at| unsafe { &*core::ptr::with_exposed_provenance::<Map>(at) };
+        let is_map = |at| {
+            holds(at, size_of::<Map>()) && {
+                let (len, limit) = (map(at).len.get(), map(at).limit.load(Ordering::Relaxed));
+                let bytes = len.checked_mul(size_of::<usize>());
+                limit <= len
+                    && bytes.is_some_and(|bytes| bytes <= isize::MAX as usize / 2)
+                    && bytes.is_some_and(|bytes| holds(at, size_of::<Map>() + bytes))
+            }
+        };
+        let is_chunk = |at| holds(at, size_of::<Chunk>());
+        let is_local = |at| holds(at, size_of::<LocalHeap>());
+        let maps = self.map.load(Ordering::Relaxed);
+        leads_astray(maps, &is_map, &|at| map(at).older.get())
+            // SAFETY: as above.
+            || leads_astray(self.first_chunk.get(), &is_chunk, &|at| unsafe {
                 Control::chunk(at).next.get()
-            }) || leads_astray(self.heaps.get(), size_of::<LocalHeap>(), &|at| {
+            })
+            // SAFETY: as above.
+            || leads_astray(self.heaps.get(), &is_local, &|at| unsafe {
                 Control::local(at).next.get()
             })
-        }
     }
 
     /// As [`Control::is_astray`], of the idle local heaps, which are among all of them.

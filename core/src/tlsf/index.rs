@@ -65,7 +65,7 @@ impl Tlsf {
             let end = block.wrapping_add(size);
             if size > room
                 || size < MIN_BLOCK
-                || size & !SIZE_MASK != 0
+                || (size | block) & !SIZE_MASK != 0
                 || self.memory.read_any_foot(end) != word
             {
                 return 0;
@@ -123,8 +123,8 @@ impl Tlsf {
             if block == 0 {
                 break;
             }
-            // SAFETY: whoever calls this has looked at the first block and gone on, as does this: there is a free block,
-            // whose links lie in the region.
+            // SAFETY: heads of lists are trusted, and lead to free blocks; the others were looked at by
+            // `suiting`. Their links lie in the region.
             block = unsafe { self.memory.read(next(block)) };
             if self.suiting(block, need, align) != 0 {
                 return block;

@@ -341,8 +341,8 @@ impl Near {
             if used.follows_free() {
                 let word = memory.read(footer(block));
                 let before = block.wrapping_add(word);
-                // No link leads to a place that is not aligned, so `unlink` finds a size that is not.
                 if before >= block
+                    || word & !SIZE_MASK != 0
                     || memory.read_any(header(before)) != word
                     || self.unlink(before).is_err()
                 {
