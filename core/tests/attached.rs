@@ -314,8 +314,6 @@ fn a_large_full_pool_is_payload_and_can_be_filled_again() {
     }
 }
 
-/// A block of 2 GiB lies before the first slab; there is room enough behind it.
-#[cfg(all(unix, target_pointer_width = "64"))]
 /// The highest address that a batch of blocks reaches, which are freed again.
 #[cfg(target_pointer_width = "64")]
 fn reach(bound: &Bound<'_>, size: usize, count: usize) -> usize {
@@ -365,6 +363,8 @@ fn who_only_frees_sees_new_slabs() {
     assert!(refused <= 1, "{refused} frees went the slow path");
 }
 
+/// A block of 2 GiB lies before the first slab; there is room enough behind it.
+#[cfg(all(unix, target_pointer_width = "64"))]
 #[test]
 fn slabs_far_into_a_region_that_may_grow() {
     let memory = shadow::memory::SparseMemory::new(4 << 30);
