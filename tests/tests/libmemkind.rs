@@ -122,7 +122,8 @@ const INTERNAL: [&str; 18] = [
 stand_in_programs! {
     LIBMEMKIND,
     compared: alignment calloc create detect errors fixed heap memtier overlap static_kinds statistics;
-    ours: defragment foreign fork fork_threads giving_back key_value_store limits refill report threads;
+    ours: defragment foreign fork fork_exit fork_threads giving_back key_value_store limits refill report
+        threads;
 }
 
 #[test]

@@ -38,8 +38,8 @@ const FUNCTIONS: [&str; 16] = [
 stand_in_programs! {
     LIBVMEM,
     compared: ;
-    ours: allocate create damage fork full functions log messages misuse planted pools region signals
-        statistics threads;
+    ours: allocate create damage fork fork_exit full functions log messages misuse planted pools region
+        signals statistics threads;
 }
 
 #[test]
@@ -72,6 +72,47 @@ fn the_header_has_the_functions() {
 #[test]
 fn the_header_suits_each_standard() {
     LIBVMEM.check_standards();
+}
+
+#[test]
+fn each_library_can_be_opened_while_a_program_runs() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = c_source::program("dlopen.c");
+    for (library, function) in [
+        ("libpmem.so.1", "pmem_errormsg"),
+        ("libpmem2.so.1", "pmem2_errormsg"),
+        ("libvmem.so.1", "vmem_errormsg"),
+        ("libmemkind.so.0", "memkind_get_version"),
+        ("libvmmalloc.so.1", "malloc"),
+        ("liballotment_malloc.so", "malloc"),
+    ] {
+        let mut command = Command::new(&program);
+        command
+            .arg(dist::libraries().join(library))
+            .arg(function)
+            .env("VMMALLOC_POOL_DIR", directory.path())
+            .env("VMMALLOC_POOL_SIZE", "64M");
+        let outcome = process::run(&mut command);
+        assert_eq!(outcome.stdout_text(), "an answer\n", "{library}: {outcome}");
+        assert!(outcome.status.success(), "{library}: {outcome}");
+    }
+}
+
+#[test]
+fn handlers_that_are_there_before_the_library_may_fork() {
+    let program = c_source::program("fork_in_handler.c");
+    for when in ["before", "parent", "child"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(&program);
+        command
+            .arg(dist::libraries().join(LIBVMEM.soname))
+            .arg(directory.path())
+            .arg(when);
+        let outcome = process::run(&mut command);
+        assert!(outcome.status.success(), "{when}: {outcome}");
+        let expected = "0 failed, goes on, signals as before\n";
+        assert_eq!(outcome.stdout_text(), expected, "{when}: {outcome}");
+    }
 }
 
 /// Builds a program in `c` with our header and library.

@@ -405,8 +405,15 @@ impl Body {
     }
 
     /// In the child of a fork: the pool stays the parent's.
-    pub(super) fn freeze(&self) {
+    ///
+    /// # Safety
+    /// The caller is the only thread.
+    pub(super) unsafe fn freeze(&self) {
         self.frozen.store(true, Ordering::Relaxed);
+        if let Some(pool) = self.pool() {
+            // SAFETY: nobody else is there (condition), and nobody finds it from now on.
+            unsafe { pool.leave_to_parent() };
+        }
         self.pool.store(null_mut(), Ordering::Release);
     }
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::body::{Body, Source};
 use super::once::OnceAcrossForks;
 use super::options::Fork;
-use super::{background, registry};
+use super::{background, memory, registry};
 use crate::pools;
 
 /// Live kinds of which children get a copy.
@@ -96,13 +96,17 @@ unsafe fn keep_or_leave(body: &Body) {
     let Some(pool) = body.pool() else {
         // A file without a pool: what the parent makes of it is the parent's.
         if body.source() == Source::File {
-            body.freeze();
+            // SAFETY: only this thread is there.
+            unsafe { body.freeze() };
         }
         return;
     };
     let is_own = match body.source() {
         Source::Anonymous => true,
-        Source::Region { copied } => copied,
+        Source::Region { copied } => {
+            let range = body.range();
+            copied && memory::is_mapped(range.start, range.len())
+        }
         // SAFETY: only this thread is there, and it is no operation's that uses the mapping.
         Source::File if body.fork == Fork::Snapshot => unsafe {
             let used = pool.arena().mapping().committed();
@@ -113,6 +117,7 @@ unsafe fn keep_or_leave(body: &Body) {
     // SAFETY: only this thread is there; the memory is the child's own.
     let goes_on = is_own && unsafe { pool.recover_after_fork() }.is_ok();
     if !goes_on {
-        body.freeze();
+        // SAFETY: only this thread is there.
+        unsafe { body.freeze() };
     }
 }

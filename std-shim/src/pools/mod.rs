@@ -251,6 +251,15 @@ impl SharedPool {
         unsafe { self.arena.recover_after_fork(local, interrupted) }
     }
 
+    /// In the child of a `fork(2)`: the pool is the parent's, whose memory the child shares or does not have. The
+    /// calling thread's local heap is still the forking thread's: the end of the calling thread leaves it alone.
+    ///
+    /// # Safety
+    /// The caller is the only thread, and nobody uses the pool from now on, but for dropping it.
+    pub unsafe fn leave_to_parent(&self) {
+        table::leave_after_fork(&self.number);
+    }
+
     /// Calls `f` with the calling thread's local heap, which it gets if it has none; with the empty one
     /// if it may not have one, or not use it now. `None` if `f` would wait for itself.
     fn with_local<T>(&self, f: impl FnOnce(&LocalHeap) -> T) -> Option<T> {

@@ -267,6 +267,13 @@ pub(super) fn leave(number: &Number) {
     }
 }
 
+/// As [`leave`], in the child of a fork: of a pool that is the parent's. Nor does the calling thread keep a local
+/// heap that it was about to get.
+pub(super) fn leave_after_fork(number: &Number) {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    leave(number);
+}
+
 /// The calling thread's local heap in a pool or the empty one, and whether it was interrupted while
 /// it used any, in the child of a fork.
 pub(super) fn after_fork<'a>(number: &Number) -> (&'a LocalHeap, bool) {

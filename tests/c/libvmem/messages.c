@@ -11,6 +11,20 @@ static void *other_thread(void *unused) {
     return NULL;
 }
 
+static void *fails(void *unused) {
+    vmem_create(".", 1);
+    return unused;
+}
+
+static void threads_leave_nothing(void) {
+    enum { THREADS = 200 };
+    run_threads(1, fails, NULL);
+    size_t before = mapped_bytes();
+    for (int i = 0; i < THREADS; i++)
+        run_threads(1, fails, NULL);
+    say("threads that ended leave nothing: %s", yes(mapped_bytes() < before + THREADS * PAGE));
+}
+
 static void version(unsigned major, unsigned minor) {
     errno = 0;
     const char *message = vmem_check_version(major, minor);
@@ -36,5 +50,6 @@ int main(void) {
     version(0, 0);
     version(2, 0);
     version(2, 1);
+    threads_leave_nothing();
     return 0;
 }

@@ -11,8 +11,8 @@ use allotment::pools::SharedPool;
 use allotment::source::page;
 use allotment_core::BlockInfo;
 
-use crate::place;
 use crate::valgrind::Quiet;
+use crate::{available, place};
 
 const WORD: usize = size_of::<usize>();
 
@@ -33,8 +33,14 @@ impl PrivateCopy {
     /// anything. Operations with the pool's lock wait meanwhile, others may be in it or not.
     ///
     /// # Errors
-    /// If the system has no addresses or memory for it.
+    /// If the system has no addresses or memory for it: less than what is in use, as far as both are known. A system
+    /// that runs out of memory would end a process.
     pub(crate) fn of(pool: &SharedPool, start: usize, len: usize) -> Result<PrivateCopy, OsError> {
+        // Then a signal handler forks inside an operation, in the middle of which the blocks cannot be walked.
+        let interrupted = pool.arena().is_interrupted();
+        if !interrupted && available::bytes().is_some_and(|bytes| bytes < in_use(pool, len)) {
+            return Err(OsError(libc::ENOMEM));
+        }
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice disturbs nobody.
@@ -42,8 +48,6 @@ impl PrivateCopy {
         if found == libc::MAP_FAILED {
             return Err(OsError::last());
         }
-        // Then a signal handler forks inside an operation, in the middle of which the blocks cannot be walked.
-        let interrupted = pool.arena().is_interrupted();
         let copy = PrivateCopy {
             start: found.expose_provenance(),
             len,
@@ -123,6 +127,12 @@ impl Drop for PrivateCopy {
     fn drop(&mut self) {
         place::release(self.start, self.len);
     }
+}
+
+/// Bytes of a pool of `len` bytes that are in no free block.
+fn in_use(pool: &SharedPool, len: usize) -> usize {
+    let stats = pool.arena().pool().stats();
+    len.saturating_sub(stats.free_bytes - stats.slab_free_bytes)
 }
 
 /// Copies bytes to where all is zero, page by page: what is zero is left out, and takes no memory.

@@ -16,7 +16,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use allotment::lock::FutexMutex;
 use allotment::os_error::KeepErrno;
@@ -26,11 +26,16 @@ use allotment_core::lock_api::RawMutex;
 use crate::live;
 use crate::log::{refuse_to_load, variable};
 
-/// Held by a thread from just before its fork until it is over: copies are made for one fork at a time.
+/// Held by a thread from just before its fork until it is over: copies are made for one thread's fork at a time.
 static FORKING: FutexMutex = FutexMutex::new();
 
 /// Whether children get no copies: `VMEM_FORK=0`.
 static SHARES: AtomicBool = AtomicBool::new(false);
+
+/// Forks of the thread that holds `FORKING` that are under way inside its first one: handlers of the program's that
+/// run between ours and the fork, or after it, may fork. The copies serve all of them: in a child whose pools are not
+/// set right yet, no others can be made.
+static INNER: AtomicUsize = AtomicUsize::new(0);
 
 struct Mask(UnsafeCell<MaybeUninit<libc::sigset_t>>);
 
@@ -61,6 +66,10 @@ pub(crate) fn initialize() {
 /// Signal handlers wait until the fork is over: what they allocate is in both processes, or in one.
 extern "C" fn prepare() {
     let _errno = KeepErrno::new();
+    if FORKING.is_owned() {
+        INNER.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
     let mut before = MaybeUninit::zeroed();
     // SAFETY: all-zero bytes are a valid set of signals; both are writable.
     unsafe {
@@ -84,8 +93,10 @@ extern "C" fn in_parent() {
         return;
     }
     let _errno = KeepErrno::new();
-    // SAFETY: locked by `prepare`.
-    live::for_each(|pool| drop(unsafe { pool.take_copy() }));
+    if INNER.load(Ordering::Relaxed) == 0 {
+        // SAFETY: locked by `prepare`.
+        live::for_each(|pool| drop(unsafe { pool.take_copy() }));
+    }
     end();
 }
 
@@ -102,11 +113,17 @@ extern "C" fn in_child() {
     } else {
         // SAFETY: as above; the owner, if there is one, is not in this process.
         unsafe { FORKING.reset() };
+        INNER.store(0, Ordering::Relaxed);
     }
 }
 
 /// The fork is over.
 fn end() {
+    let inner = INNER.load(Ordering::Relaxed);
+    if inner > 0 {
+        INNER.store(inner - 1, Ordering::Relaxed);
+        return;
+    }
     // SAFETY: locked by `prepare` in this thread, which alone has used the mask since.
     unsafe {
         let mask = *MASK.0.get();

@@ -91,11 +91,7 @@ impl Memory {
                 "{len} bytes at {start:p} are more than there are addresses"
             ));
         }
-        // Asks whether all of it is mapped, and changes nothing.
-        // SAFETY: the kernel looks at its own tables only.
-        let unmapped = unsafe { libc::msync(start.cast(), len, libc::MS_ASYNC) } != 0
-            && OsError::last() == OsError(libc::ENOMEM);
-        if unmapped {
+        if !is_mapped(start, len) {
             return invalid(format_args!(
                 "not all of {len} bytes at {start:p} is mapped"
             ));
@@ -127,6 +123,11 @@ impl Memory {
     /// Whether the child of a fork has the same bytes, not a copy of them.
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of it is mapped. In the child of a fork it is not if the program wants it so (`MADV_DONTFORK`).
+    pub(crate) fn is_mapped(&self) -> bool {
+        is_mapped(self.start.as_ptr(), self.len)
     }
 
     /// Puts a copy in the memory's place: it is this process's own from now on.
@@ -171,6 +172,13 @@ impl Drop for Memory {
             place::release(self.start.addr().get(), self.len);
         }
     }
+}
+
+/// Asks whether all of a range is mapped, and changes nothing.
+fn is_mapped(start: *mut u8, len: usize) -> bool {
+    // SAFETY: the kernel looks at its own tables only.
+    let result = unsafe { libc::msync(start.cast(), len, libc::MS_ASYNC) };
+    result == 0 || OsError::last() != OsError(libc::ENOMEM)
 }
 
 fn check_size(size: usize) -> Result<(), Failure> {

@@ -229,14 +229,20 @@ impl Pool {
         }
         // SAFETY: nobody else is there.
         let goes_on = unsafe {
-            (!self.memory.is_shared() || self.put_copy())
-                && self.shared.recover_after_fork().is_ok()
+            let is_own = if self.memory.is_shared() {
+                self.put_copy()
+            } else {
+                self.memory.is_mapped()
+            };
+            is_own && self.shared.recover_after_fork().is_ok()
         };
         if goes_on {
             return;
         }
         self.is_left.store(true, Ordering::Relaxed);
         self.shared.set_owner(null_mut());
+        // SAFETY: nobody else is there, and it is not found from now on.
+        unsafe { self.shared.leave_to_parent() };
     }
 
     /// # Safety
