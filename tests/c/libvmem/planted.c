@@ -136,7 +136,8 @@ static void all_sorts(size_t size) {
     (snprintf(name, sizeof name, "%s, %s", whose, sort), plant(name, &slab[number], value))
         IN_SLAB("owner", OWNER, slab[OWNER] + 64);
         IN_SLAB("no owner", OWNER, 0);
-        IN_SLAB("start", START, slab[START] + (8 << 13));
+        /* In the middle of a block, where no other begins. */
+        IN_SLAB("start", START, ((word)used + MIB / 2) & ~(word)8191);
         IN_SLAB("unaligned start", START, slab[START] + 16);
         IN_SLAB("inverse", INVERSE, slab[INVERSE] ^ 0x100);
         IN_SLAB("count", COUNTS, slab[COUNTS] | (word)0xffff << 16);
