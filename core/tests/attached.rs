@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
-use allotment_core::{LocalHeap, Pool, Sent};
+use allotment_core::{LocalHeap, Pool};
 
 const MIB: usize = 1 << 20;
 
@@ -350,13 +350,9 @@ fn who_only_frees_sees_new_slabs() {
     for block in blocks {
         // SAFETY: this thread is bound to the local heap; the block is freed once.
         unsafe {
-            match other.local().give_to_owner(block.as_ptr()) {
-                Sent::Done => {}
-                Sent::First(first) => LocalHeap::announce(first),
-                Sent::Refused => {
-                    refused += 1;
-                    other.free(block);
-                }
+            if !other.local().give_to_owner(block.as_ptr()).finish() {
+                refused += 1;
+                other.free(block);
             }
         }
     }

@@ -155,10 +155,29 @@ pub enum Freed {
 pub enum Sent {
     /// It is free.
     Done,
-    /// It is free, and its owner has to be told: see [`LocalHeap::announce`].
+    /// It is free, and its owner has to be told: see [`Sent::finish`].
     First(First),
     /// As [`Freed::Refused`].
     Refused,
+}
+
+impl Sent {
+    /// Tells the owner if it has to be told. Answers whether the object is free.
+    ///
+    /// # Safety
+    /// The pool is still there.
+    #[inline(always)]
+    pub unsafe fn finish(self) -> bool {
+        match self {
+            Sent::Done => true,
+            Sent::First(first) => {
+                // SAFETY: forwarded.
+                unsafe { LocalHeap::announce(first) };
+                true
+            }
+            Sent::Refused => false,
+        }
+    }
 }
 
 /// The first of a slab's objects in a while that was freed by another than its owner.
@@ -396,12 +415,16 @@ impl LocalHeap {
     /// As for [`Pool::free_in`](crate::Pool::free_in).
     #[inline(always)]
     pub unsafe fn give_to_owner(&self, object: *mut u8) -> Sent {
-        self.give_to_owner_sized(object.addr(), None)
+        // SAFETY: forwarded.
+        unsafe { self.give_to_owner_sized(object.addr(), None) }
     }
 
     /// The same. `size` is what its class must serve, if it is known.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`](crate::Pool::free_in).
     #[inline(always)]
-    pub(crate) fn give_to_owner_sized(&self, address: usize, size: Option<usize>) -> Sent {
+    pub(crate) unsafe fn give_to_owner_sized(&self, address: usize, size: Option<usize>) -> Sent {
         let Some(slab) = self.slab_at(address) else {
             return Sent::Refused;
         };
@@ -436,7 +459,7 @@ impl LocalHeap {
     /// # Safety
     /// The pool is still there.
     #[inline(never)]
-    pub unsafe fn announce(first: First) {
+    unsafe fn announce(first: First) {
         // SAFETY: a slab with objects in use keeps its descriptor, and its owner.
         let slab = unsafe { Descriptor::at(first.slab) };
         if slab.remote_frees().note(first.word) == Posted::Announce {
@@ -550,6 +573,7 @@ impl LocalHeap {
                 if next == 0 {
                     return None;
                 }
+                // It has free objects, unless all of them were freed twice: then it is left.
                 self.make_current(Descriptor::at(next));
             }
         }

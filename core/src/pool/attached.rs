@@ -17,7 +17,7 @@ use lock_api::RawMutex;
 use super::Pool;
 use super::control::{Control, Lack};
 use crate::fault::FaultKind;
-use crate::local::{Freed, LocalHeap, Sent, Unsettled};
+use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{QUICK, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::tlsf::refusal::Refusal;
@@ -37,6 +37,20 @@ enum Effort {
     Ordinary,
     /// Everywhere.
     LastResort,
+}
+
+/// What a local heap has ready, if the layout asks for no more alignment than every object has.
+///
+/// # Safety
+/// As for [`Pool::allocate_in`].
+#[inline(always)]
+unsafe fn take_unaligned(local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+    if layout.align() <= STEP {
+        // SAFETY: forwarded.
+        unsafe { local.take(layout.size()) }
+    } else {
+        None
+    }
 }
 
 impl<'r, R: RawMutex> Pool<'r, R> {
@@ -81,12 +95,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub unsafe fn allocate_in(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
         unsafe {
-            if layout.align() <= STEP
-                && let Some(object) = local.take(layout.size())
-            {
-                return Some(object);
+            match take_unaligned(local, layout) {
+                None => self.allocate_slowly(local, layout),
+                object => object,
             }
-            self.allocate_slowly(local, layout)
         }
     }
 
@@ -129,12 +141,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
         unsafe {
-            if layout.align() <= STEP
-                && let Some(object) = local.take(layout.size())
-            {
-                return Some(object);
+            match take_unaligned(local, layout) {
+                None => self.allocate_slowly_or_fail(local, layout),
+                object => object,
             }
-            self.allocate_slowly_or_fail(local, layout)
         }
     }
 
@@ -393,11 +403,9 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     unsafe fn free_elsewhere(&self, local: &LocalHeap, ptr: NonNull<u8>, layout: Option<Layout>) {
         if layout.is_none_or(|layout| layout.align() <= STEP) {
             let size = layout.map(|layout| layout.size());
-            match local.give_to_owner_sized(ptr.addr().get(), size) {
-                Sent::Done => return,
-                // SAFETY: the pool is here.
-                Sent::First(first) => return unsafe { LocalHeap::announce(first) },
-                Sent::Refused => {}
+            // SAFETY: forwarded; the pool is here.
+            if unsafe { local.give_to_owner_sized(ptr.addr().get(), size).finish() } {
+                return;
             }
         }
         // SAFETY: forwarded.
@@ -485,14 +493,10 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             }
             return;
         }
-        match LocalHeap::post(slab, number) {
-            Sent::Done => {}
-            // SAFETY: the pool is here.
-            Sent::First(first) => unsafe { LocalHeap::announce(first) },
-            Sent::Refused => {
-                let address = ptr.addr().get();
-                self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
-            }
+        // SAFETY: the pool is here.
+        if !unsafe { LocalHeap::post(slab, number).finish() } {
+            let address = ptr.addr().get();
+            self.reporter.report_at(FaultKind::AlreadyFree, address, 0);
         }
     }
 

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allotment::thread::{self, Binding};
-use allotment_core::{Freed, GRANULE, LocalHeap, Sent, Unsettled};
+use allotment_core::{Freed, GRANULE, LocalHeap, Unsettled};
 
 use crate::arena::Arena;
 use crate::{foreign, message, nested, runtime};
@@ -198,14 +198,12 @@ unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
 /// As for [`free`].
 #[inline(never)]
 unsafe fn free_or_ignore(block: *mut u8) {
-    // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the rest is
-    // forwarded.
-    match unsafe { current().give_to_owner(block) } {
-        Sent::Done => {}
-        // SAFETY: the arena lives for ever.
-        Sent::First(first) => unsafe { LocalHeap::announce(first) },
-        // SAFETY: forwarded.
-        Sent::Refused => unsafe { free_slowly(block) },
+    // SAFETY: the word names the local heap that the thread is bound to, or an empty one; the arena
+    // lives for ever; the rest is forwarded.
+    unsafe {
+        if !current().give_to_owner(block).finish() {
+            free_slowly(block);
+        }
     }
 }
 
