@@ -304,6 +304,23 @@ impl<'r> Heap<'r> {
         unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
+    /// Allocates the largest free block whole, if it has `least` bytes, as one that will be free again
+    /// with nothing written to it: it counts neither for the peak nor as memory that was used.
+    #[cfg(feature = "lock")]
+    pub(crate) fn take_out_largest(&mut self, least: usize) -> Option<NonNull<u8>> {
+        let size = self.tlsf.largest_free();
+        if size < least {
+            return None;
+        }
+        let control = self.tlsf.control();
+        let (written, peak) = (control.written.get(), control.peak.get());
+        let block = self.try_allocate(Layout::from_size_align(size, 1).ok()?);
+        let control = self.tlsf.control();
+        control.written.set(written);
+        control.peak.set(peak);
+        block.ok()
+    }
+
     /// Allocates a block of zeroes. Memory that is known to be zero is not written: see
     /// [`Options::zeroed`]. O(1) but for the zeroing.
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Option<NonNull<u8>> {

@@ -31,6 +31,8 @@ extern crate std;
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;
+#[cfg(feature = "lock")]
+mod backing;
 mod blocks;
 mod check;
 mod fault;
@@ -51,6 +53,8 @@ mod stats;
 mod sync;
 mod tlsf;
 
+#[cfg(feature = "lock")]
+pub use backing::{Backing, PurgePolicy};
 pub use blocks::{BlockInfo, Blocks};
 pub use check::{CheckReport, Damage, Invariant};
 pub use fault::{Fault, FaultHandler, FaultKind, panic_on_fault};
@@ -64,6 +68,8 @@ pub use locked::LockedHeap;
 #[cfg(feature = "lock")]
 pub use pool::Pool;
 #[cfg(feature = "lock")]
+pub use pool::backed::BackedPool;
+#[cfg(feature = "lock")]
 pub use pool::binding::{Binding, CurrentCpu, PerCpu};
 #[cfg(feature = "lock")]
 pub use pool::bound::BoundPool;
@@ -75,6 +81,8 @@ pub use pool::control::granule_map_bytes;
 pub use pool::handle::Handle;
 #[cfg(feature = "lock")]
 pub use pool::interrupt_lock::{InterruptLock, Interrupts};
+#[cfg(feature = "lock")]
+pub use pool::least_free::LeastFree;
 #[cfg(feature = "lock")]
 pub use pool::once::{OncePool, PoolSource};
 pub use region::{CreateError, GRANULE, MIN_REGION};

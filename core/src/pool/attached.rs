@@ -44,7 +44,7 @@ enum Effort {
 /// # Safety
 /// As for [`Pool::allocate_in`].
 #[inline(always)]
-unsafe fn take_unaligned(local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+pub(super) unsafe fn take_unaligned(local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
     if layout.align() <= STEP {
         // SAFETY: forwarded.
         unsafe { local.take(layout.size()) }

@@ -223,10 +223,7 @@ impl Control {
         let (layout, offset) = margin.extend(layout).ok()?;
         debug_assert_eq!(offset, MARGIN);
         let block = heap.try_allocate(layout).ok()?;
-        self.own_blocks.set(self.own_blocks.get() + 1);
-        self.own_ever.set(self.own_ever.get() + 1);
-        let bytes = Control::block_bytes(heap, block);
-        self.own_bytes.set(self.own_bytes.get() + bytes);
+        self.count_own(heap, block);
         block.as_ptr().expose_provenance();
         // SAFETY: the block is larger than the margin. Its zeros pass for no block's header.
         unsafe {
@@ -238,6 +235,32 @@ impl Control {
     fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
         // SAFETY: `allocate` added the margin.
         let block = unsafe { place.byte_sub(MARGIN) };
+        self.put_back(heap, block);
+    }
+
+    /// Counts a block as the pool's own. Answers its bytes.
+    fn count_own(&self, heap: &mut Heap<'_>, block: NonNull<u8>) -> usize {
+        let bytes = Control::block_bytes(heap, block);
+        self.own_blocks.set(self.own_blocks.get() + 1);
+        self.own_ever.set(self.own_ever.get() + 1);
+        self.own_bytes.set(self.own_bytes.get() + bytes);
+        bytes
+    }
+
+    /// Takes the largest free block out of the heap, if it has `least` bytes: answers where it is, and
+    /// how many there are. It is one of the pool's own until it is put back.
+    pub(crate) fn take_out(
+        &self,
+        heap: &mut Heap<'_>,
+        least: usize,
+    ) -> Option<(NonNull<u8>, usize)> {
+        let block = heap.take_out_largest(least)?;
+        let bytes = self.count_own(heap, block);
+        Some((block, bytes - size_of::<usize>()))
+    }
+
+    /// Puts back what was [taken out](Control::take_out).
+    pub(crate) fn put_back(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
         let bytes = Control::block_bytes(heap, block);
         if heap.try_free(block, None).is_ok() {
             self.own_blocks.set(self.own_blocks.get() - 1);

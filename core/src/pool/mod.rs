@@ -1,6 +1,7 @@
 //! [`Pool`]: what many threads share.
 
 mod attached;
+pub(crate) mod backed;
 pub(crate) mod binding;
 pub(crate) mod bound;
 mod check;
@@ -8,6 +9,7 @@ pub(crate) mod class_stats;
 pub(crate) mod control;
 pub(crate) mod handle;
 pub(crate) mod interrupt_lock;
+pub(crate) mod least_free;
 pub(crate) mod once;
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,0 +1,550 @@
+//! [`BackedPool`]: a pool that grows, and gives back what it does not need.
+//!
+//! ```text
+//! allocate: the pool ─> the backing commits more, the pool extends ─> the pool's last resort
+//! purge:    everything that is free, now
+//! decay:    at each look the least that was free in the last ten looks: so much of the largest free
+//!           blocks goes back, from their ends                                            1. 2.
+//! ```
+//!
+//! 1. Good fit takes the smallest block that serves, and the start of a block before its end. So the
+//!    end of the largest block is what will be needed last, if ever.
+//! 2. What went back stays free memory of the pool, and is not marked. It goes back again at the next
+//!    look, which costs little if nobody has touched it.
+//!
+//! What is about to go back is taken out of the pool, as if it was allocated, so that the pool's lock is not held
+//! meanwhile. Whoever finds no memory waits for the backing's lock, and looks again.
+
+use core::alloc::Layout;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::ptr::NonNull;
+
+use lock_api::RawMutex;
+
+use super::least_free::LeastFree;
+use super::{Guard, Pool};
+use crate::backing::{Backing, PurgePolicy};
+use crate::fault::FaultHandler;
+use crate::heap::Options;
+use crate::local::{LocalHeap, Unsettled};
+use crate::region::CreateError;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// A growing pool doubles, but not by more than this at once.
+const LARGEST_STEP: usize = if usize::BITS < 64 { 1 << 20 } else { 256 << 20 };
+
+/// What a request needs beyond its size and alignment, generously: header, rounding, list width.
+const SLACK: usize = 64 << 10;
+
+/// The bytes of a free block that the pool needs, at each end: header and two links, or two words.
+const KEPT: usize = 3 * size_of::<usize>();
+
+/// Looks in the time of a decay.
+const LOOKS: usize = 10;
+
+/// The least free block that goes back, but for a purge.
+const LEAST: usize = 64 << 10;
+
+/// How many blocks a look takes out, and how many bytes of them go back, at most.
+const MOST_BLOCKS: usize = 16;
+const MOST_BYTES: usize = 64 << 20;
+
+/// Operations off the fast path from one question for the time to the next.
+const OPERATIONS: usize = 32;
+
+/// [`PurgePolicy`], as a number of milliseconds from one look to the next.
+const AT_ONCE: usize = 0;
+const NEVER: usize = usize::MAX;
+
+/// A [`Pool`] in the memory of a [`Backing`]: it takes more of it when it has no room left, and
+/// gives back what it does not need, as its [`PurgePolicy`] says.
+///
+/// Dropping it drops the backing. Blocks are not to be used any more then.
+///
+/// # Examples
+/// A range of which the first megabyte is usable at first:
+/// ```
+/// use core::alloc::Layout;
+/// use core::cell::Cell;
+/// use core::ptr::NonNull;
+/// use allotment_core::{Backing, BackedPool, LocalHeap, panic_on_fault};
+///
+/// struct Range {
+///     memory: Box<[core::mem::MaybeUninit<u8>]>,
+///     usable: Cell<usize>,
+/// }
+///
+/// // SAFETY: the memory is the box's, which is never replaced; all of it can be used at any time.
+/// unsafe impl Backing for Range {
+///     type Lock = spin::Mutex<()>;
+///
+///     fn start(&self) -> NonNull<u8> {
+///         let start = self.memory.as_ptr().expose_provenance();
+///         NonNull::new(core::ptr::with_exposed_provenance_mut(start)).unwrap()
+///     }
+///     fn capacity(&self) -> usize {
+///         self.memory.len()
+///     }
+///     fn committed(&self) -> usize {
+///         self.usable.get()
+///     }
+///     fn is_zeroed(&self) -> bool {
+///         false
+///     }
+///     fn commit(&self, len: usize) -> bool {
+///         self.usable.set(self.usable.get().max(len));
+///         len <= self.memory.len()
+///     }
+///     unsafe fn decommit(&self, _start: NonNull<u8>, _len: usize) -> usize {
+///         0
+///     }
+/// }
+///
+/// let memory = Box::new_uninit_slice(16 << 20);
+/// let range = Range { memory, usable: Cell::new(1 << 20) };
+/// let pool: BackedPool<spin::Mutex<()>, Range> = BackedPool::new(range, panic_on_fault)?;
+/// let layout = Layout::new::<[u8; 4 << 20]>();
+/// // SAFETY: the empty local heap is anybody's.
+/// let block = unsafe { pool.allocate_in(LocalHeap::EMPTY, layout) }.expect("16 MiB suffice");
+/// assert!(pool.backing().usable.get() > 4 << 20);
+/// # Ok::<(), allotment_core::CreateError>(())
+/// ```
+pub struct BackedPool<R: RawMutex + 'static, B: Backing> {
+    // Before the backing, which goes after it.
+    pool: Pool<'static, R>,
+    backing: B,
+    /// Held while the backing is asked. The pool's own lock is taken inside it, never the other way.
+    lock: UnsafeCell<B::Lock>,
+    looking: UnsafeCell<Looking>,
+    /// Milliseconds from one look to the next.
+    interval: AtomicUsize,
+    /// When the next one is due, in milliseconds of the backing's time.
+    due: AtomicUsize,
+    /// Operations until the time is asked for. Counts that get lost when two threads count at once do
+    /// not matter.
+    countdown: AtomicUsize,
+}
+
+/// Guarded by the backing's lock.
+struct Looking {
+    least_free: LeastFree<LOOKS>,
+    /// Blocks that are out of the pool.
+    out: [Cell<Option<NonNull<u8>>>; MOST_BLOCKS],
+}
+
+// SAFETY: the pool may be shared; the backing is asked by one thread at a time, the holder of the
+// lock, or answers what never changes, or changes under the lock alone.
+unsafe impl<R: RawMutex + Sync, B: Backing + Send> Sync for BackedPool<R, B> where B::Lock: Sync {}
+// SAFETY: it owns nothing of any thread's.
+unsafe impl<R: RawMutex + Send, B: Backing + Send> Send for BackedPool<R, B> {}
+
+impl<R: RawMutex, B: Backing + fmt::Debug> fmt::Debug for BackedPool<R, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackedPool")
+            .field("pool", &self.pool)
+            .field("backing", &self.backing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: RawMutex, B: Backing> BackedPool<R, B> {
+    /// Makes a pool in what the backing has committed. `on_fault` is told of misuse and damage, with
+    /// none of the locks held. Nothing goes back by itself at first.
+    ///
+    /// # Errors
+    /// If what is committed cannot hold a pool: see [`Pool::create_in_raw`].
+    pub fn new(backing: B, on_fault: FaultHandler) -> Result<Self, CreateError> {
+        let options = Options {
+            zeroed: backing.is_zeroed(),
+            capacity: backing.capacity(),
+            on_fault,
+        };
+        // SAFETY: the committed part is usable, zero if the backing says so, and the pool's alone as
+        // long as the backing lives (promise of the backing).
+        let pool =
+            unsafe { Pool::create_in_raw(backing.start().as_ptr(), backing.committed(), options)? };
+        Ok(BackedPool {
+            pool,
+            backing,
+            lock: UnsafeCell::new(B::Lock::INIT),
+            looking: UnsafeCell::new(Looking {
+                least_free: LeastFree::new(),
+                out: [const { Cell::new(None) }; MOST_BLOCKS],
+            }),
+            interval: AtomicUsize::new(NEVER),
+            due: AtomicUsize::new(0),
+            countdown: AtomicUsize::new(OPERATIONS),
+        })
+    }
+
+    /// The pool.
+    #[inline(always)]
+    #[must_use]
+    pub fn pool(&self) -> &Pool<'static, R> {
+        &self.pool
+    }
+
+    /// What the pool lies in.
+    #[inline(always)]
+    #[must_use]
+    pub fn backing(&self) -> &B {
+        &self.backing
+    }
+
+    /// Says when memory goes back from now on. A decay is told apart to a tenth of its time, and to a
+    /// millisecond.
+    pub fn set_purge_policy(&self, policy: PurgePolicy) {
+        let interval = match policy {
+            PurgePolicy::AtOnce => AT_ONCE,
+            PurgePolicy::Never => NEVER,
+            PurgePolicy::Decay(time) => usize::try_from(time.as_millis() / LOOKS as u128)
+                .unwrap_or(usize::MAX / 4)
+                .clamp(1, usize::MAX / 4),
+        };
+        self.due
+            .store(self.now().wrapping_add(interval), Ordering::Relaxed);
+        self.interval.store(interval, Ordering::Relaxed);
+    }
+
+    /// Allocates a block, for whoever is bound to `local`. `None` if there is no memory for it,
+    /// and none that the pool could grow by.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[inline(always)]
+    pub unsafe fn allocate_in(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe {
+            match super::attached::take_unaligned(local, layout) {
+                None => self.allocate_slowly(local, layout),
+                object => object,
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn allocate_slowly(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        let block = unsafe {
+            self.pool
+                .allocate_in(local, layout)
+                .or_else(|| self.grow_until(layout, || self.pool.allocate_in(local, layout)))
+                .or_else(|| self.pool.allocate_at_last(local, layout))
+        };
+        self.count_operation();
+        block
+    }
+
+    /// Allocates a block of zeros, for whoever is bound to `local`. See [`BackedPool::allocate_in`].
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    #[inline(always)]
+    pub unsafe fn allocate_zeroed_in(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded; what is zeroed was just allocated with this size.
+        unsafe {
+            match self.pool.allocate_zeroed_in(local, layout) {
+                None => self
+                    .grow_until(layout, || self.pool.allocate_zeroed_in(local, layout))
+                    .or_else(|| {
+                        let block = self.pool.allocate_at_last(local, layout)?;
+                        block.write_bytes(0, layout.size());
+                        Some(block)
+                    }),
+                some => some,
+            }
+        }
+    }
+
+    /// Changes the size of a block, for whoever is bound to `local`. `None` if there is no memory
+    /// for it; the block is as it was then.
+    ///
+    /// # Safety
+    /// As for [`Pool::resize_in`].
+    #[inline(always)]
+    pub unsafe fn resize_in(
+        &self,
+        local: &LocalHeap,
+        block: NonNull<u8>,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded; a refused attempt leaves the block as it was.
+        match unsafe { self.pool.resize_in(local, block, size) } {
+            None => {
+                let layout = Layout::from_size_align(size, 1).ok()?;
+                // SAFETY: as above.
+                self.grow_until(layout, || unsafe {
+                    self.pool.resize_in(local, block, size)
+                })
+            }
+            some => some,
+        }
+    }
+
+    /// As [`BackedPool::resize_in`], for a block whose layout is known.
+    ///
+    /// # Safety
+    /// As for [`Pool::reallocate_in`].
+    pub unsafe fn reallocate_in(
+        &self,
+        local: &LocalHeap,
+        block: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded; a refused attempt leaves the block as it was, so that it can be moved
+        // by hand in the end: both blocks hold what is copied, and are apart.
+        unsafe {
+            if let Some(resized) = self.pool.reallocate_in(local, block, layout, size) {
+                return Some(resized);
+            }
+            let wanted = Layout::from_size_align(size, layout.align()).ok()?;
+            let attempt = || self.pool.reallocate_in(local, block, layout, size);
+            self.grow_until(wanted, attempt).or_else(|| {
+                let moved = self.pool.allocate_at_last(local, wanted)?;
+                moved.copy_from_nonoverlapping(block, size.min(layout.size()));
+                self.pool.deallocate_in(local, block, layout);
+                Some(moved)
+            })
+        }
+    }
+
+    /// Frees a block, for whoever is bound to `local`; with its layout if that is known.
+    ///
+    /// # Safety
+    /// As for [`Pool::free_in`], or [`Pool::deallocate_in`] with a layout.
+    #[inline]
+    pub unsafe fn free_in(&self, local: &LocalHeap, block: NonNull<u8>, layout: Option<Layout>) {
+        if self.interval.load(Ordering::Relaxed) == AT_ONCE {
+            let Some(size) = self.pool.usable_size(block) else {
+                return;
+            };
+            if size >= LEAST {
+                // SAFETY: it is a block, and the caller gives it up.
+                self.locked(|| unsafe { self.backing.decommit(block, size) });
+            }
+        }
+        // SAFETY: forwarded.
+        unsafe { self.pool.free_as(local, block, layout) };
+        self.count_operation();
+    }
+
+    /// As [`Pool::settle`].
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
+        // SAFETY: forwarded.
+        unsafe { self.pool.settle(local, unsettled) };
+        self.count_operation();
+    }
+
+    /// Gives all whole free pages back: those of free blocks, and of free objects in slabs of `local`
+    /// and of idle local heaps. Answers the number of bytes.
+    ///
+    /// Takes time proportional to the number of blocks and slabs, with the pool locked.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    pub unsafe fn purge(&self, local: &LocalHeap) -> usize {
+        let mut bytes = 0;
+        // SAFETY: forwarded; objects and blocks that are free hold nothing that anybody needs, but for
+        // the words that are left out; the pool is locked.
+        self.locked(|| unsafe {
+            self.put_back();
+            self.pool.trim(local);
+            let mut give_back = |address, len| {
+                let start = core::ptr::with_exposed_provenance_mut(address);
+                if let Some(start) = NonNull::new(start) {
+                    bytes += self.backing.decommit(start, len);
+                }
+            };
+            self.pool.for_each_free_run(local, &mut give_back);
+            self.pool.for_each_block(|block| {
+                if !block.used && block.size > 2 * KEPT {
+                    give_back(block.address + KEPT, block.size - 2 * KEPT);
+                }
+            });
+        });
+        bytes
+    }
+
+    /// Has a look at what is free, as it is taken ten times in the time of a decay, and gives back what has not been
+    /// needed in the last ten: for whoever has no clock, but a timer or a thread of its own. Under
+    /// [`PurgePolicy::AtOnce`], all that is free now. Answers the number of bytes, which may be some that
+    /// were given back before.
+    ///
+    /// At most 64 MiB, from the 16 largest free blocks, if they have 64 KiB at least.
+    pub fn give_back_idle(&self) -> usize {
+        let given = self.locked(|| {
+            self.put_back();
+            // SAFETY: the lock is held.
+            let looking = unsafe { &mut *self.looking.get() };
+            let free = self.pool.with(|heap| heap.stats().free_bytes);
+            let mut idle = looking.least_free.look(free);
+            if self.interval.load(Ordering::Relaxed) == AT_ONCE {
+                idle = free;
+            }
+            let (mut left, mut given) = (idle.min(MOST_BYTES), 0);
+            for out in &looking.out {
+                if left < LEAST {
+                    break;
+                }
+                let Some(block) = self
+                    .pool
+                    .with(|heap| self.pool.control().take_out(heap, LEAST))
+                else {
+                    break;
+                };
+                out.set(Some(block.0));
+                given += self.decommit_end(block, left);
+                left -= left.min(block.1);
+            }
+            self.put_back();
+            given
+        });
+        given.unwrap_or(0)
+    }
+
+    /// Gives back up to `most` bytes at the end of a block that is out of the pool.
+    fn decommit_end(&self, (block, size): (NonNull<u8>, usize), most: usize) -> usize {
+        let end = size - KEPT;
+        let start = size.saturating_sub(most).max(KEPT);
+        // SAFETY: the block was allocated, and nobody knows of it. What the pool will need of it when
+        // it is free is left out: in pages that come back at once, nothing would be won.
+        unsafe { self.backing.decommit(block.byte_add(start), end - start) }
+    }
+
+    /// Puts back what was taken out, be it by one who did not come so far before a fork. With the
+    /// backing's lock held.
+    fn put_back(&self) {
+        // SAFETY: the lock is held.
+        let looking = unsafe { &*self.looking.get() };
+        for block in looking.out.iter().filter_map(Cell::take) {
+            self.pool
+                .with(|heap| self.pool.control().put_back(heap, block));
+        }
+    }
+
+    /// Counts an operation off the fast path, and looks at what is free if it is time.
+    fn count_operation(&self) {
+        let interval = self.interval.load(Ordering::Relaxed);
+        if interval == NEVER {
+            return;
+        }
+        let countdown = self.countdown.load(Ordering::Relaxed);
+        if countdown > 0 {
+            self.countdown.store(countdown - 1, Ordering::Relaxed);
+            return;
+        }
+        self.countdown.store(OPERATIONS, Ordering::Relaxed);
+        self.look_if_due(interval);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_if_due(&self, interval: usize) {
+        let (now, due) = (self.now(), self.due.load(Ordering::Relaxed));
+        // Due times are less than half of all numbers away.
+        if (now.wrapping_sub(due) as isize) < 0 {
+            return;
+        }
+        self.due
+            .store(now.wrapping_add(interval.max(1)), Ordering::Relaxed);
+        self.give_back_idle();
+    }
+
+    /// Milliseconds of the backing's time. They wrap.
+    fn now(&self) -> usize {
+        self.backing.now().as_millis() as usize
+    }
+
+    /// Runs `work` with the backing's lock held, unless it was interrupted by the caller.
+    fn locked<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        if self.is_interrupted() {
+            return None;
+        }
+        // SAFETY: the lock is replaced only where there is no other thread.
+        let lock = unsafe { &*self.lock.get() };
+        lock.lock();
+        let _guard = Guard(lock);
+        Some(work())
+    }
+
+    /// Whether the caller, an interrupt or signal handler, has interrupted somebody who asks the
+    /// backing.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        // SAFETY: as in `locked`.
+        B::is_held_here(unsafe { &*self.lock.get() })
+    }
+
+    /// Grows the pool until `attempt` succeeds or it can grow no more.
+    #[cold]
+    #[inline(never)]
+    fn grow_until(
+        &self,
+        layout: Layout,
+        mut attempt: impl FnMut() -> Option<NonNull<u8>>,
+    ) -> Option<NonNull<u8>> {
+        self.locked(|| {
+            self.put_back();
+            // Another thread may have made the pool grow meanwhile, or have put back what it had out.
+            loop {
+                match attempt() {
+                    None if self.grow(layout) => {}
+                    result => break result,
+                }
+            }
+        })?
+    }
+
+    /// Takes more of the backing into the pool, enough for the request if that is possible. Answers
+    /// whether the pool has grown.
+    fn grow(&self, layout: Layout) -> bool {
+        let backing = &self.backing;
+        let committed = backing.committed();
+        let left = backing.capacity() - committed;
+        let Some(need) = layout
+            .size()
+            .checked_add(layout.align())
+            .and_then(|n| n.checked_add(SLACK))
+        else {
+            return false;
+        };
+        // The last free block counts, too, since it will be joined with what comes.
+        if left == 0 || need - SLACK > left.saturating_add(self.pool.stats().largest_free) {
+            return false;
+        }
+        let mut step = committed.min(LARGEST_STEP).max(need).min(left);
+        let mut done = backing.commit(committed + step);
+        // Where there is not so much, as of a nearly full disk, what is left.
+        while !done && step > need {
+            step = (step / 2).max(need);
+            done = backing.commit(committed + step);
+        }
+        // SAFETY: the bytes right behind the region were committed just now, and are zero if the
+        // backing says so.
+        done && unsafe { self.pool.extend(backing.committed() - committed) }.is_ok()
+    }
+
+    /// Opens the backing's lock in the child of a fork, unless the caller has interrupted its holder.
+    /// The pool is for [`Pool::recover_after_fork`] to set right.
+    ///
+    /// # Safety
+    /// No other thread exists.
+    pub unsafe fn open_after_fork(&self) {
+        if !self.is_interrupted() {
+            // SAFETY: nobody else is there to use the lock (condition).
+            unsafe { self.lock.get().write(B::Lock::INIT) }
+        }
+    }
+}
