@@ -112,25 +112,9 @@ impl Arena {
     ///
     /// # Safety
     /// As there, and no reference to the mapping is in use.
-    pub unsafe fn detach_from_parent(&self, used: usize) -> Result<(), MapError> {
+    pub unsafe fn detach_from_parent(&self, used: usize, place: CopyPlace) -> Result<(), MapError> {
         // SAFETY: exclusive by condition.
-        unsafe { (*self.mapping.get()).detach_from_parent(used) }
-    }
-
-    /// See [`Mapping::detach_from_parent_to`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Safety
-    /// As there, and no reference to the mapping is in use.
-    pub unsafe fn detach_from_parent_to(
-        &self,
-        used: usize,
-        place: CopyPlace,
-    ) -> Result<(), MapError> {
-        // SAFETY: exclusive by condition.
-        unsafe { (*self.mapping.get()).detach_from_parent_to(used, place) }
+        unsafe { (*self.mapping.get()).detach_from_parent(used, place) }
     }
 
     /// See [`Mapping::put`].

@@ -9,6 +9,7 @@
 //!   size      "64M" and back                         size
 //! mapping   a pool's address range and its memory: anonymous, or a file that grows
 //!   os_error  errno and its text                     path_buffer  a path without the heap   text_buffer  text likewise
+//! meminfo   what memory the system has left
 //! lock      a mutex for lock_api that knows its owner
 //! thread    the local heap of the calling thread
 //! arena     a mapping, the pool in it, growth, and each thread's local heap in it
@@ -30,6 +31,7 @@ pub mod kind;
 pub mod lock;
 pub mod map;
 pub mod mapping;
+pub mod meminfo;
 pub mod message;
 pub mod os_error;
 pub mod path_buffer;

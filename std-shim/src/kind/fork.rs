@@ -10,8 +10,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::body::{Body, Source};
 use super::once::OnceAcrossForks;
 use super::options::Fork;
-use super::{background, memory, registry};
+use super::{background, registry};
+use crate::mapping::CopyPlace;
 use crate::pools;
+use crate::source::page;
 
 /// Live kinds of which children get a copy.
 static SNAPSHOTS: AtomicUsize = AtomicUsize::new(0);
@@ -105,12 +107,14 @@ unsafe fn keep_or_leave(body: &Body) {
         Source::Anonymous => true,
         Source::Region { copied } => {
             let range = body.range();
-            copied && memory::is_mapped(range.start, range.len())
+            copied && page::is_mapped(range.start, range.len())
         }
         // SAFETY: only this thread is there, and it is no operation's that uses the mapping.
         Source::File if body.fork == Fork::Snapshot => unsafe {
             let used = pool.arena().mapping().committed();
-            pool.arena().detach_from_parent(used).is_ok()
+            pool.arena()
+                .detach_from_parent(used, CopyPlace::FileOrMemory)
+                .is_ok()
         },
         Source::File => false,
     };

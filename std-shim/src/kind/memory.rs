@@ -1,13 +1,9 @@
 //! What the system says of a range of memory.
 
-use core::ptr::with_exposed_provenance_mut;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
-
-use crate::os_error::OsError;
-use crate::source::page;
 
 /// What a pool takes for itself, roughly, when it is fresh.
 pub(super) const OVERHEAD: usize = 64 << 10;
@@ -26,17 +22,6 @@ pub(super) fn is_copied(start: usize, len: usize) -> bool {
         .any(|line| {
             parse(&line).is_some_and(|area| !area.copied && area.from < end && start < area.to)
         })
-}
-
-/// Whether all of a range is mapped: in the child of a fork it is not if the program wants it so
-/// (`MADV_DONTFORK`).
-pub(super) fn is_mapped(start: usize, len: usize) -> bool {
-    let first = start - start % page::size();
-    let place = with_exposed_provenance_mut(first);
-    let len = start.saturating_add(len) - first;
-    // SAFETY: the kernel looks at its own tables only.
-    let result = unsafe { libc::msync(place, len, libc::MS_ASYNC) };
-    result == 0 || OsError::last() != OsError(libc::ENOMEM)
 }
 
 /// The descriptor of the file that is mapped at an address, if the process has it open and the system tells of

@@ -1,12 +1,12 @@
 //! Anonymous memory on chosen nodes, or in huge pages.
 
 use core::ptr::{NonNull, null_mut};
-use std::fs;
 
 use super::KindError;
 use super::device::Borrowed;
 use super::nodes::{MOST, Nodes};
 use crate::mapping::Mapping;
+use crate::meminfo;
 use crate::os_error::OsError;
 
 /// Where the pages of a kind's anonymous memory come from.
@@ -70,14 +70,9 @@ pub(super) fn map(placement: &Placement) -> Result<(Mapping, Option<Borrowed>), 
 /// Bytes of a huge page, and how many are free.
 #[must_use]
 pub fn free_huge_pages() -> Option<(usize, usize)> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let number = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        line.split_ascii_whitespace().nth(1)?.parse::<usize>().ok()
-    };
-    let reserved = number("HugePages_Rsvd:")?;
-    let free = number("HugePages_Free:")?.saturating_sub(reserved);
-    Some((number("Hugepagesize:")? << 10, free))
+    let [size, free, reserved] =
+        meminfo::read(["Hugepagesize", "HugePages_Free", "HugePages_Rsvd"])?;
+    Some((size, free.saturating_sub(reserved)))
 }
 
 fn huge_pages() -> Result<(Mapping, Borrowed), KindError> {

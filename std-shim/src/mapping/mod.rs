@@ -268,29 +268,17 @@ impl Mapping {
     /// In the child of a `fork(2)`: puts a copy of the first `used` bytes at the same addresses, in
     /// the place of memory that is shared with the parent, or withheld.
     ///
-    /// The copy is an unlinked temporary file in the same directory; where it cannot be had,
-    /// anonymous memory. Holes of the file are not copied. An anonymous mapping is private already,
-    /// so nothing happens; nor does it to a caller's region, of which nothing is known. Does not use the heap. `errno` may change.
-    ///
-    /// # Errors
-    /// If neither copy can be made. The range must not be used then.
-    ///
-    /// # Safety
-    /// The caller is the only thread, no part of the range changes during the call, and its own
-    /// stack is not inside the range.
-    pub unsafe fn detach_from_parent(&mut self, used: usize) -> Result<(), MapError> {
-        // SAFETY: forwarded.
-        unsafe { self.detach_from_parent_to(used, CopyPlace::FileOrMemory) }
-    }
-
-    /// As [`Mapping::detach_from_parent`], with the copy in a place of the caller's choice.
+    /// `place` says where the copy goes. Holes of the file are not copied. An anonymous mapping is
+    /// private already, so nothing happens; nor does it to a caller's region, of which nothing is
+    /// known. Does not use the heap. `errno` may change.
     ///
     /// # Errors
     /// If the copy cannot be made there. The range must not be used then.
     ///
     /// # Safety
-    /// As for [`Mapping::detach_from_parent`].
-    pub unsafe fn detach_from_parent_to(
+    /// The caller is the only thread, no part of the range changes during the call, and its own
+    /// stack is not inside the range.
+    pub unsafe fn detach_from_parent(
         &mut self,
         used: usize,
         place: CopyPlace,
@@ -305,9 +293,9 @@ impl Mapping {
     }
 
     /// Before a `fork(2)`: copies the first `used` bytes, for the child to
-    /// [put in their place](Mapping::put). Where the copy goes is as for
-    /// [`Mapping::detach_from_parent`]. `None` if nothing is shared with a child. Bytes that are written
-    /// meanwhile are copied in either state. Does not use the heap. `errno` may change.
+    /// [put in their place](Mapping::put). The copy goes to [`CopyPlace::FileOrMemory`]. `None` if
+    /// nothing is shared with a child. Bytes that are written meanwhile are copied in either state.
+    /// Does not use the heap. `errno` may change.
     ///
     /// # Errors
     /// If neither copy can be made.

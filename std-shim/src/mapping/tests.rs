@@ -238,7 +238,7 @@ fn a_child_gets_its_own_copy() {
         assert!(child >= 0);
         if child == 0 {
             // SAFETY: the child has one thread, whose stack is elsewhere.
-            let detached = unsafe { mapping.detach_from_parent(used) };
+            let detached = unsafe { mapping.detach_from_parent(used, CopyPlace::FileOrMemory) };
             let good = detached.is_ok()
                 && mapping.committed() == used
                 && (0..used)

@@ -11,7 +11,7 @@ use allotment_core::{LocalHeap, Pool};
 use super::registry::{self, Number};
 use crate::lock::FutexMutex;
 use crate::os_error::KeepErrno;
-use crate::thread;
+use crate::thread::{self, ExitKey};
 
 /// What a thread has in one pool.
 #[repr(C)]
@@ -188,7 +188,8 @@ fn with_room_for<'a>(place: usize) -> Option<&'a Table> {
             to.id.set(from.id.get());
         }
     }
-    if !hook(pages) {
+    // SAFETY: `end` may be called with this thread's table.
+    if unsafe { KEY.set(pages) }.is_err() {
         // Another attempt would be pointless. What the thread has is given back by nobody.
         unmap(table);
         thread::set_table((&raw const ENDED.0).cast_mut().cast());
@@ -208,28 +209,7 @@ fn unmap(table: &Table) {
     unsafe { libc::munmap(pages, bytes) };
 }
 
-/// One more than the key of `pthread_key_create(3)`, 0 before there is one.
-static KEY: AtomicUsize = AtomicUsize::new(0);
-
-/// Arranges for [`end`] to be called with the calling thread's table.
-fn hook(table: *mut c_void) -> bool {
-    let mut known = KEY.load(Ordering::Relaxed);
-    if known == 0 {
-        let mut key = 0;
-        // SAFETY: the destructor stays in memory as long as threads may end.
-        if unsafe { libc::pthread_key_create(&raw mut key, Some(end)) } != 0 {
-            return false;
-        }
-        known = key as usize + 1;
-        if let Err(first) = KEY.compare_exchange(0, known, Ordering::Relaxed, Ordering::Relaxed) {
-            // SAFETY: nobody else has seen this key.
-            unsafe { libc::pthread_key_delete(key) };
-            known = first;
-        }
-    }
-    // SAFETY: the key is never deleted.
-    unsafe { libc::pthread_setspecific((known - 1) as libc::pthread_key_t, table) == 0 }
-}
+static KEY: ExitKey = ExitKey::new(end);
 
 /// The end of a thread: gives its local heaps back.
 extern "C" fn end(table: *mut c_void) {

@@ -4,7 +4,7 @@
 //! Source          its kind, size, alignment and descriptor
 //!   device_dax      a Device DAX as sysfs describes it: nvdimm, hmem and CXL alike
 //!   sync_support    whether MAP_SYNC works on it, found out without disturbing any mapping
-//!   page            page arithmetic
+//!   page            page arithmetic, whether pages are mapped
 //! ```
 
 pub mod device_dax;

@@ -1,15 +1,16 @@
 //! A thread's local heap from when it gets one to the thread's end.
 //!
-//! The end is that of a key of `pthread_key_create(3)`, whose destructor runs in every thread that
-//! ends while the process goes on, whoever made the thread: `thread_local!` and C++ give the same
-//! only to threads that they know, or through a call that allocates.
+//! The end is that of an [`ExitKey`], whose destructor runs in every thread that ends while the
+//! process goes on, whoever made the thread: `thread_local!` and C++ give the same only to threads
+//! that they know, or through a call that allocates.
 
 use core::ffi::c_void;
 use core::fmt;
 use core::mem::transmute;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
+use super::exit_key::ExitKey;
 use super::local_heap::{EMPTY, ENDED, LocalHeap, address_of};
 use super::{current, set_current};
 use crate::os_error::{KeepErrno, OsError};
@@ -20,8 +21,7 @@ type OnExit = unsafe fn(NonNull<LocalHeap>);
 /// The [`OnExit`] of the process, null before the first [`bind`].
 static ON_EXIT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// One more than the key, 0 before there is one.
-static KEY: AtomicUsize = AtomicUsize::new(0);
+static KEY: ExitKey = ExitKey::new(end);
 
 /// Why a thread cannot be given a local heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,40 +68,11 @@ pub unsafe fn bind(
     ON_EXIT.store(on_exit as *mut c_void, Ordering::Relaxed);
     // First of all: for a key with a high number the C library allocates.
     set_current(heap.as_ptr());
-    let hooked = key().and_then(|key| {
-        // SAFETY: the key is never deleted.
-        match unsafe { libc::pthread_setspecific(key, heap.as_ptr().cast()) } {
-            0 => Ok(()),
-            error => Err(error),
-        }
-    });
-    hooked.map_err(|error| {
+    // SAFETY: `end` may be called with the thread's local heap (condition).
+    unsafe { KEY.set(heap.as_ptr().cast()) }.map_err(|error| {
         set_current(address_of(&ENDED));
-        BindError::NoExitHook(OsError(error))
+        BindError::NoExitHook(error)
     })
-}
-
-/// The key, made by the first thread that needs it.
-fn key() -> Result<libc::pthread_key_t, i32> {
-    let known = KEY.load(Ordering::Relaxed);
-    if known != 0 {
-        return Ok((known - 1) as libc::pthread_key_t);
-    }
-    let mut key = 0;
-    // SAFETY: the destructor stays in memory as long as threads may end.
-    let error = unsafe { libc::pthread_key_create(&raw mut key, Some(end)) };
-    if error != 0 {
-        return Err(error);
-    }
-    match KEY.compare_exchange(0, key as usize + 1, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => Ok(key),
-        Err(first) => {
-            // Another thread, or a signal handler, was faster.
-            // SAFETY: nobody else has seen this key.
-            unsafe { libc::pthread_key_delete(key) };
-            Ok((first - 1) as libc::pthread_key_t)
-        }
-    }
 }
 
 /// The key's destructor.

@@ -4,6 +4,7 @@
 //! ```text
 //! mod          the word that malloc and free read: current, set_current; and its meaning: binding
 //!   exit       a thread gets a local heap; its end gives the heap back
+//!     exit_key   a function that runs when a thread ends
 //!   suspension a signal handler must not use the local heap of the code that it interrupts
 //!     storage  thread-local words at the price of two instructions
 //!     local_heap   the static local heaps that have nothing
@@ -23,6 +24,7 @@
 //! ```
 
 mod exit;
+mod exit_key;
 mod local_heap;
 mod storage;
 mod suspension;
@@ -30,6 +32,7 @@ mod suspension;
 use core::ptr::NonNull;
 
 pub use exit::{BindError, bind};
+pub use exit_key::{Destructor, ExitKey};
 pub use local_heap::LocalHeap;
 use local_heap::{EMPTY, ENDED, SUSPENDED, address_of};
 use storage::{CURRENT, TABLE, TABLE_BUSY};

@@ -2,6 +2,8 @@
  * parent's kind stays in order. */
 #include "kinds.h"
 
+#include "../handed_out.h"
+
 enum { BLOCKS = 60000 };
 
 static memkind_t kind;
@@ -41,25 +43,17 @@ static void *forker(void *unused) {
     return unused;
 }
 
-static int by_address(const void *one, const void *other) {
-    char *a = *(char **)one, *b = *(char **)other;
-    return (a > b) - (a < b);
-}
-
 static void ends_in_a_child(const char *what) {
     pthread_t thread;
     name = what;
     NEED(pthread_barrier_init(&both, NULL, 2) == 0);
     NEED(pthread_create(&thread, NULL, forker, NULL) == 0 && pthread_join(thread, NULL) == 0);
     memcpy(all, mine, sizeof all);
-    qsort(all, 2 * BLOCKS, sizeof *all, by_address);
-    int refused = 0, twice = 0, good = 1;
-    for (int i = 0; i < 2 * BLOCKS; i++) {
-        refused += !all[i];
-        twice += i && all[i] && all[i] == all[i - 1];
+    struct handed_out out = sort_and_count(all, 2 * BLOCKS);
+    int good = 1;
+    for (int i = 0; i < 2 * BLOCKS; i++)
         good &= is_marked(mine[i / BLOCKS][i % BLOCKS], 48, i / BLOCKS);
-    }
-    say("%s, the parent: %d refused, %d handed out twice, intact %s", name, refused, twice, yes(good));
+    say("%s, the parent: %d refused, %d handed out twice, intact %s", name, out.refused, out.twice, yes(good));
     for (int i = 0; i < 2 * BLOCKS; i++)
         memkind_free(kind, all[i]);
     NEED(memkind_destroy_kind(kind) == 0);

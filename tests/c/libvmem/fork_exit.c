@@ -2,6 +2,8 @@
  * parent's pool stays in order. */
 #include "vmem.h"
 
+#include "../handed_out.h"
+
 enum { BLOCKS = 60000 };
 
 static VMEM *pool;
@@ -37,24 +39,14 @@ static void *forker(void *unused) {
     return unused;
 }
 
-static int by_address(const void *one, const void *other) {
-    char *a = *(char **)one, *b = *(char **)other;
-    return (a > b) - (a < b);
-}
-
 static void ends_in_a_child(void) {
     pthread_t thread;
     pool = vmem_create(".", 32 * MIB);
     NEED(pool && pthread_barrier_init(&both, NULL, 2) == 0);
     NEED(pthread_create(&thread, NULL, forker, NULL) == 0 && pthread_join(thread, NULL) == 0);
     memcpy(all, mine, sizeof all);
-    qsort(all, 2 * BLOCKS, sizeof *all, by_address);
-    int twice = 0, refused = 0;
-    for (int i = 0; i < 2 * BLOCKS; i++) {
-        refused += !all[i];
-        twice += i && all[i] && all[i] == all[i - 1];
-    }
-    say("left, the parent: %d refused, %d handed out twice, checked %d", refused, twice, vmem_check(pool));
+    struct handed_out out = sort_and_count(all, 2 * BLOCKS);
+    say("left, the parent: %d refused, %d handed out twice, checked %d", out.refused, out.twice, vmem_check(pool));
     vmem_delete(pool);
 }
 

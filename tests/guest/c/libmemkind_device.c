@@ -1,22 +1,9 @@
 /* A pmem kind over a Device DAX. Arguments: the device, its alignment.
  * The original takes directories only. */
 #include "../../c/libmemkind/kinds.h"
-
-#include <sys/sysmacros.h>
+#include "device_size.h"
 
 static const char *device;
-
-static size_t device_size(void) {
-    struct stat status;
-    char path[100];
-    unsigned long long size;
-    NEED(stat(device, &status) == 0);
-    snprintf(path, sizeof path, "/sys/dev/char/%u:%u/size", major(status.st_rdev), minor(status.st_rdev));
-    FILE *file = fopen(path, "re");
-    NEED(file && fscanf(file, "%llu", &size) == 1);
-    fclose(file);
-    return size;
-}
 
 static void refused(const char *label, const char *path, size_t size) {
     memkind_t kind = (memkind_t)1;
@@ -33,7 +20,7 @@ struct block {
 
 static void use(const char *label, size_t limit, size_t size) {
     memkind_t kind = NULL;
-    size_t capacity = limit ? (limit + 2 * MIB - 1) / (2 * MIB) * (2 * MIB) : device_size();
+    size_t capacity = limit ? (limit + 2 * MIB - 1) / (2 * MIB) * (2 * MIB) : device_size(device);
     NEED(memkind_create_pmem(device, limit, &kind) == 0);
     say("%s, capacity as expected: %s", label, yes((size_t)memkind_get_capacity(kind) == capacity));
     say("%s, available: %d", label, memkind_check_available(kind));
@@ -91,9 +78,9 @@ int main(int count, char **arguments) {
     use("32 units or 64 MiB", unit < MIB ? 64 * MIB : 32 * unit, 100000);
     use("a byte more than 16 MiB", 16 * MIB + 1, 1000);
     memkind_t kind = NULL;
-    NEED(memkind_create_pmem(device, device_size() * 4, &kind) == 0);
+    NEED(memkind_create_pmem(device, device_size(device) * 4, &kind) == 0);
     say("more than there is, the capacity is the device's: %s",
-        yes((size_t)memkind_get_capacity(kind) == device_size()));
+        yes((size_t)memkind_get_capacity(kind) == device_size(device)));
     void *block = NULL;
     for (size_t alignment = PAGE; alignment <= 32 * MIB; alignment *= 2) {
         NEED(memkind_posix_memalign(kind, &block, alignment, 1000) == 0);

@@ -1,8 +1,7 @@
 /* libpmem on a Device DAX: which calls it takes, what is_pmem says, which ranges can be unmapped.
  * usage: libpmem_device DEVICE ALIGNMENT [CASE] */
 #include "../../c/libpmem/probe.h"
-
-#include <sys/sysmacros.h>
+#include "device_size.h"
 
 #include <libpmem.h>
 
@@ -208,14 +207,7 @@ int main(int count, char **arguments) {
     NEED(count >= 3);
     path = arguments[1];
     unit = strtoul(arguments[2], NULL, 10);
-    struct stat status;
-    NEED(stat(path, &status) == 0);
-    char name[100];
-    snprintf(name, sizeof name, "/sys/dev/char/%u:%u/size", major(status.st_rdev),
-             minor(status.st_rdev));
-    FILE *file = fopen(name, "re");
-    NEED(file && fscanf(file, "%zu", &size) == 1);
-    fclose(file);
+    size = device_size(path);
 
     if (getenv("PMEM_IS_PMEM_FORCE")) {
         forced();

@@ -1,23 +1,10 @@
 /* Pools on a Device DAX: made, filled, checked, forked, deleted, and made again. Arguments: the device, its
  * alignment. The original maps all of it, but uses only so much as the size says. */
 #include "../../c/libvmem/vmem.h"
-
-#include <sys/sysmacros.h>
+#include "device_size.h"
 
 static const char *device;
 static VMEM *pool;
-
-static size_t device_size(void) {
-    struct stat status;
-    char path[100];
-    unsigned long long size;
-    NEED(stat(device, &status) == 0);
-    snprintf(path, sizeof path, "/sys/dev/char/%u:%u/size", major(status.st_rdev), minor(status.st_rdev));
-    FILE *file = fopen(path, "re");
-    NEED(file && fscanf(file, "%llu", &size) == 1);
-    fclose(file);
-    return size;
-}
 
 /* Fills the pool with blocks, each full of its number, and answers how many bytes they have. */
 static size_t fill(size_t size, void **last) {
@@ -50,7 +37,7 @@ static void full(const char *name, size_t size) {
     int whole = vmem_check(pool);
     int intact = empty(size, last, bytes);
     say("%s: the whole device %s, checked %d, intact %s, checked when empty %d", name,
-        yes((double)bytes > 0.9 * (double)device_size()), whole, yes(intact), vmem_check(pool));
+        yes((double)bytes > 0.9 * (double)device_size(device)), whole, yes(intact), vmem_check(pool));
 }
 
 static void *churn(void *seed) {
@@ -96,7 +83,7 @@ int main(int count, char **arguments) {
         say("pool %d: errno untouched %s, aligned %s, no descriptor left %s", round, yes(errno == UNTOUCHED),
             yes(is_aligned(pool, 4 * MIB) && is_aligned(pool, alignment)),
             yes(open_descriptors() == descriptors));
-        say("all of the device is mapped: %s", yes(is_mapped((char *)pool + PAGE, device_size() - PAGE)));
+        say("all of the device is mapped: %s", yes(is_mapped((char *)pool + PAGE, device_size(device) - PAGE)));
         /* Where the kernel splits the mapping so finely. */
         say("its first page is out of bounds: %s", yes(alignment > PAGE || !strcmp(access_of(pool, PAGE), "---s")));
         /* The second one lies over what the first one left. */
@@ -117,7 +104,7 @@ int main(int count, char **arguments) {
         errno = UNTOUCHED;
         vmem_delete(pool);
         say("deleted: errno untouched %s, unmapped %s", yes(errno == UNTOUCHED),
-            yes(!strcmp(access_of(pool, device_size()), "none")));
+            yes(!strcmp(access_of(pool, device_size(device)), "none")));
     }
     return 0;
 }

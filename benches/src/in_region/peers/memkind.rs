@@ -88,10 +88,7 @@ pub(super) unsafe fn open_fixed(
     let mut kind = ptr::null_mut();
     // SAFETY: the region is the kind's from now on, and `kind` is a place for it.
     let status = unsafe { create(start.cast(), len, &raw mut kind) };
-    if status != 0 {
-        return Err(format!("memkind_create_fixed: {status}"));
-    }
-    family(loaded, kind)
+    family(loaded, "memkind_create_fixed", status, kind)
 }
 
 /// Makes a kind of the same length in a file, and leaves the region alone.
@@ -112,13 +109,14 @@ pub(super) unsafe fn open_pmem(
     let mut kind = ptr::null_mut();
     // SAFETY: the directory's name ends with a null byte, and `kind` is a place for the kind.
     let status = unsafe { create(DIRECTORY.as_ptr(), len, &raw mut kind) };
-    if status != 0 {
-        return Err(format!("memkind_create_pmem: {status}"));
-    }
-    family(loaded, kind)
+    family(loaded, "memkind_create_pmem", status, kind)
 }
 
-fn family(loaded: Loaded, kind: Kind) -> Result<Family, String> {
+/// The functions on the kind that `create` has made if its `status` is 0.
+fn family(loaded: Loaded, create: &str, status: c_int, kind: Kind) -> Result<Family, String> {
+    if status != 0 {
+        return Err(format!("{create}: {status}"));
+    }
     let memkind = Memkind {
         kind,
         malloc: function!(

@@ -6,13 +6,14 @@
 
 use core::ptr::{NonNull, null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 
+use allotment::meminfo;
 use allotment::os_error::OsError;
 use allotment::pools::SharedPool;
 use allotment::source::page;
 use allotment_core::BlockInfo;
 
+use crate::place;
 use crate::valgrind::Quiet;
-use crate::{available, place};
 
 const WORD: usize = size_of::<usize>();
 
@@ -38,7 +39,10 @@ impl PrivateCopy {
     pub(crate) fn of(pool: &SharedPool, start: usize, len: usize) -> Result<PrivateCopy, OsError> {
         // Then a signal handler forks inside an operation, in the middle of which the blocks cannot be walked.
         let interrupted = pool.arena().is_interrupted();
-        if !interrupted && available::bytes().is_some_and(|bytes| bytes < in_use(pool, len)) {
+        if !interrupted
+            && let Some([available]) = meminfo::read(["MemAvailable"])
+            && available < in_use(pool, len)
+        {
             return Err(OsError(libc::ENOMEM));
         }
         let access = libc::PROT_READ | libc::PROT_WRITE;

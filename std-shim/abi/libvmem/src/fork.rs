@@ -9,9 +9,10 @@
 //! Private memory was copied by the kernel. Whatever memory it is, other threads may have been inside
 //! operations: the child sets locks, lists and their local heaps right.
 //!
-//! Each copy is made at one moment, with the pool's lock held; no lock of a pool is held across the fork, since
-//! those who wait for it may hold what the C library's fork waits for. A pool without a copy is left alone: it
-//! is the parent's.
+//! Each copy is made with the pool's lock held. It is not of one moment: threads that need no lock go on
+//! allocating and writing meanwhile, and what they do may be missing in it. No lock of a pool is held across the
+//! fork, since those who wait for it may hold what the C library's fork waits for. A pool without a copy is left
+//! alone: it is the parent's.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;

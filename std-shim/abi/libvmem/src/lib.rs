@@ -16,7 +16,6 @@
 //! log         VMEM_LOG_LEVEL, VMEM_LOG_FILE, and the program's print function
 //! fork        pools in the child of a fork
 //!   copy        a copy of what parent and child would share
-//!     available   what memory the system has left for it
 //! valgrind    what memcheck is told of blocks
 //! load        what happens when the library is loaded
 //! ```
@@ -25,7 +24,6 @@
 #![cfg(target_os = "linux")]
 
 pub mod allocate;
-mod available;
 pub mod check;
 mod copy;
 pub mod create;

@@ -91,7 +91,7 @@ impl Memory {
                 "{len} bytes at {start:p} are more than there are addresses"
             ));
         }
-        if !is_mapped(start, len) {
+        if !page::is_mapped(start.addr(), len) {
             return invalid(format_args!(
                 "not all of {len} bytes at {start:p} is mapped"
             ));
@@ -125,9 +125,9 @@ impl Memory {
         self.is_shared.load(Ordering::Relaxed)
     }
 
-    /// Whether all of it is mapped. In the child of a fork it is not if the program wants it so (`MADV_DONTFORK`).
+    /// See [`page::is_mapped`].
     pub(crate) fn is_mapped(&self) -> bool {
-        is_mapped(self.start.as_ptr(), self.len)
+        page::is_mapped(self.start.addr().get(), self.len)
     }
 
     /// Puts a copy in the memory's place: it is this process's own from now on.
@@ -172,13 +172,6 @@ impl Drop for Memory {
             place::release(self.start.addr().get(), self.len);
         }
     }
-}
-
-/// Asks whether all of a range is mapped, and changes nothing.
-fn is_mapped(start: *mut u8, len: usize) -> bool {
-    // SAFETY: the kernel looks at its own tables only.
-    let result = unsafe { libc::msync(start.cast(), len, libc::MS_ASYNC) };
-    result == 0 || OsError::last() != OsError(libc::ENOMEM)
 }
 
 fn check_size(size: usize) -> Result<(), Failure> {

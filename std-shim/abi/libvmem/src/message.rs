@@ -8,10 +8,10 @@ use core::ffi::{c_char, c_void};
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 use core::slice;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allotment::os_error::KeepErrno;
 use allotment::text_buffer::TextBuffer;
+use allotment::thread::ExitKey;
 
 /// Room for a text, with the null byte that ends it.
 const CAPACITY: usize = 8192;
@@ -21,16 +21,12 @@ thread_local! {
     static MESSAGE: Cell<*mut u8> = const { Cell::new(null_mut()) };
 }
 
-/// One more than the key whose destructor gives the pages back, 0 if there is none: then they stay.
-static KEY: AtomicUsize = AtomicUsize::new(0);
+static KEY: ExitKey = ExitKey::new(give_back);
 
 /// Has the pages given back when a thread ends. At load.
 pub(crate) fn initialize() {
-    let mut key = 0;
-    // SAFETY: the destructor stays in memory as long as threads may end.
-    if unsafe { libc::pthread_key_create(&raw mut key, Some(give_back)) } == 0 {
-        KEY.store(key as usize + 1, Ordering::Relaxed);
-    }
+    // Where there is no key, the next error asks again.
+    let _ = KEY.make();
 }
 
 /// The end of a thread.
@@ -64,10 +60,9 @@ fn new_pages() -> Option<NonNull<u8>> {
     }
     // First of all: what is called next may allocate, and fail.
     MESSAGE.set(found.cast());
-    if let Some(key) = KEY.load(Ordering::Relaxed).checked_sub(1) {
-        // SAFETY: the key is never deleted. If it cannot have a value, the pages stay.
-        unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, found) };
-    }
+    // If the thread's end cannot be noticed, the pages stay.
+    // SAFETY: `give_back` may be called with this thread's pages.
+    let _ = unsafe { KEY.set(found) };
     NonNull::new(found.cast())
 }
 

@@ -290,7 +290,7 @@ unsafe fn take_copy(arena: &'static Arena, slot: Option<&Slot>) {
         _ => CopyPlace::FileOrMemory,
     };
     // SAFETY: one thread, and the parent keeps the pool as it is if it waits.
-    if let Err(error) = unsafe { arena.detach_from_parent_to(used, place) } {
+    if let Err(error) = unsafe { arena.detach_from_parent(used, place) } {
         message::abort(format_args!(
             "no copy of the pool for the child of a fork: {error}"
         ));
