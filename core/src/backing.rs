@@ -65,7 +65,8 @@ pub unsafe trait Backing {
 pub enum PurgePolicy {
     /// As soon as it is free.
     AtOnce,
-    /// What nobody has needed for so long.
+    /// What nobody has needed for so long; what a local heap keeps of empty slabs, when it has not needed
+    /// it for up to twice as long.
     Decay(Duration),
     /// Only when it is [asked for](crate::BackedPool::purge).
     #[default]

@@ -304,21 +304,32 @@ impl<'r> Heap<'r> {
         unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
-    /// Allocates the largest free block whole, if it has `least` bytes, as one that will be free again
-    /// with nothing written to it: it counts neither for the peak nor as memory that was used.
+    /// Bytes of free blocks that have been written to since they were known to be zero.
     #[cfg(feature = "lock")]
-    pub(crate) fn take_out_largest(&mut self, least: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn used_before(&self) -> usize {
+        let end = self.tlsf.control().end.get();
+        self.stats().free_bytes - end.saturating_sub(self.fresh())
+    }
+
+    /// Allocates the largest free block whole, if it has `least` bytes, as one that will be free again
+    /// with nothing written to it: it counts neither for the peak nor as memory that was used. Answers it, and
+    /// how many bytes at its start have been written to since they were known to be zero.
+    #[cfg(feature = "lock")]
+    pub(crate) fn take_out_largest(&mut self, least: usize) -> Option<(NonNull<u8>, usize)> {
         let size = self.tlsf.largest_free();
         if size < least {
             return None;
         }
         let control = self.tlsf.control();
         let (written, peak) = (control.written.get(), control.peak.get());
+        let fresh = self.fresh();
         let block = self.try_allocate(Layout::from_size_align(size, 1).ok()?);
         let control = self.tlsf.control();
         control.written.set(written);
         control.peak.set(peak);
-        block.ok()
+        let block = block.ok()?;
+        let start = self.tlsf.memory.offset_of(block.addr().get());
+        Some((block, fresh.saturating_sub(start).min(size)))
     }
 
     /// Allocates a block of zeroes. Memory that is known to be zero is not written: see

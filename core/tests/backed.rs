@@ -220,6 +220,41 @@ fn what_nobody_needs_for_the_time_of_the_decay_goes_back() {
 }
 
 #[test]
+fn much_goes_back_in_parts() {
+    let pool = pool(64 * MIB, 64 * MIB);
+    pool.set_purge_policy(PurgePolicy::AtOnce);
+    let blocks: Vec<_> = (0..10).map(|n| filled(&pool, 5 * MIB, n)).collect();
+    // SAFETY: the empty local heap is anybody's; the blocks are freed once.
+    let free = |block| unsafe { pool.pool().free_in(LocalHeap::EMPTY, block) };
+    for (n, &block) in blocks.iter().enumerate() {
+        if n % 2 == 0 {
+            free(block);
+        }
+    }
+    let mut pages = std::collections::BTreeSet::new();
+    let idle = 25 * MIB;
+    for call in 1.. {
+        let given = pool.give_back_idle(7 * MIB);
+        assert!(given <= 7 * MIB);
+        for (first, len) in pool.backing().given.take() {
+            for page in (first..first + len).step_by(PAGE) {
+                assert!(pages.insert(page), "twice");
+            }
+        }
+        if call * 7 * MIB > idle {
+            break;
+        }
+    }
+    let bytes = pages.len() * PAGE;
+    assert!(bytes + 100 * KIB >= idle, "{bytes} bytes of {idle}");
+    for (n, &block) in blocks.iter().enumerate().skip(1).step_by(2) {
+        assert_filled(block, 5 * MIB, n as u8);
+        free(block);
+    }
+    pool.pool().check().unwrap();
+}
+
+#[test]
 fn what_is_needed_again_and_again_stays() {
     let pool = pool(32 * MIB, 32 * MIB);
     pool.set_purge_policy(PurgePolicy::Decay(Duration::from_secs(1)));
@@ -260,9 +295,12 @@ fn at_once_gives_back_large_blocks_as_they_are_freed() {
 fn memory_that_went_back_does_not_count_as_used() {
     let pool = pool(64 * MIB, 64 * MIB);
     pool.set_purge_policy(PurgePolicy::AtOnce);
-    filled(&pool, 20 * MIB, 1);
+    assert_eq!(pool.give_back_idle(usize::MAX), 0, "nobody has used it");
+    let (block, _kept) = (filled(&pool, 20 * MIB, 1), filled(&pool, MIB, 2));
+    // SAFETY: the empty local heap is anybody's; the block is freed once.
+    unsafe { pool.pool().free_in(LocalHeap::EMPTY, block) };
     let before = pool.pool().stats();
-    assert!(pool.give_back_idle() > 0);
+    assert!(pool.give_back_idle(usize::MAX) > 19 * MIB);
     let after = pool.pool().stats();
     assert_eq!(after, before);
     // What was never written to need not be zeroed: the backing sees no difference.

@@ -1,12 +1,14 @@
-//! An arena: a mapping, the pool in it, and how the pool grows over the mapping.
+//! An arena: a mapping, and the pool in it, which grows over the mapping and gives back to it.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::NonNull;
+use core::time::Duration;
 
-use allotment_core::lock_api::RawMutex;
-use allotment_core::{CreateError, Damage, FaultHandler, LocalHeap, Options, Pool};
+use allotment_core::{
+    BackedPool, Backing, CreateError, Damage, FaultHandler, LocalHeap, Pool, PurgePolicy, Unsettled,
+};
 
 use crate::lock::FutexMutex;
 use crate::mapping::{CopyPlace, MapError, Mapping, Snapshot};
@@ -16,29 +18,74 @@ use crate::thread::{self, Binding};
 /// What a pool that grows begins with. Small, since every process of a shell script pays for it.
 const FIRST_STEP: usize = 1 << 20;
 
-/// A growing pool doubles, but not by more than this at once.
-const LARGEST_STEP: usize = 256 << 20;
-
-/// What a request needs beyond its size and alignment, generously: header, rounding, list width.
-const SLACK: usize = 64 << 10;
-
-/// The words of a free block that the pool needs: header and two links in front, two at the end.
-const KEPT_WORDS: usize = 3;
-
 /// A pool and the mapping that it lies in. The pool takes more of the mapping when it has no room
-/// left, until all is committed.
+/// left, until all is committed, and gives back what it does not need, as
+/// [`set_purge_policy`](Arena::set_purge_policy) says. `errno` is kept by all of that.
 ///
 /// Dropping it unmaps the pool, with all blocks.
 #[derive(Debug)]
 pub struct Arena {
-    pool: Pool<'static, FutexMutex>,
-    mapping: UnsafeCell<Mapping>,
-    /// Held while the pool grows. The pool's own lock is taken inside it, never the other way.
-    growth: FutexMutex,
+    pool: BackedPool<FutexMutex, Pages>,
 }
 
-// SAFETY: the mapping is changed only when nobody else uses the arena; the rest may be shared.
-unsafe impl Sync for Arena {}
+/// The mapping, as the pool sees it.
+#[derive(Debug)]
+struct Pages(UnsafeCell<Mapping>);
+
+impl Pages {
+    #[inline(always)]
+    fn mapping(&self) -> &Mapping {
+        // SAFETY: changed only by `detach_from_parent` and `put`, when nobody else is there.
+        unsafe { &*self.0.get() }
+    }
+}
+
+// SAFETY: the range is mapped as long as the mapping lives, and never moves. What is committed can be
+// read and written, and stays what it is: `release` alone changes it.
+unsafe impl Backing for Pages {
+    type Lock = FutexMutex;
+
+    fn start(&self) -> NonNull<u8> {
+        self.mapping().start()
+    }
+
+    fn capacity(&self) -> usize {
+        self.mapping().capacity()
+    }
+
+    fn committed(&self) -> usize {
+        self.mapping().committed()
+    }
+
+    fn is_zeroed(&self) -> bool {
+        self.mapping().is_zeroed()
+    }
+
+    fn commit(&self, len: usize) -> bool {
+        let _errno = KeepErrno::new();
+        self.mapping().commit(len).is_ok()
+    }
+
+    unsafe fn decommit(&self, start: NonNull<u8>, len: usize) -> usize {
+        let _errno = KeepErrno::new();
+        // SAFETY: forwarded.
+        unsafe { self.mapping().release(start.addr().get(), len) }
+    }
+
+    fn now(&self) -> Duration {
+        let mut now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the time is writable. This clock is there on every Linux.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+
+    fn is_held_here(lock: &FutexMutex) -> bool {
+        lock.is_owned()
+    }
+}
 
 /// Why there is no arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,37 +119,23 @@ impl Arena {
     pub fn new(mapping: Mapping, on_fault: FaultHandler) -> Result<Arena, ArenaError> {
         let first = FIRST_STEP.min(mapping.capacity());
         mapping.commit(first).map_err(ArenaError::Commit)?;
-        let options = Options {
-            zeroed: mapping.is_zeroed(),
-            capacity: mapping.capacity(),
-            on_fault,
-        };
-        // SAFETY: the committed part is mapped, zero if the mapping says so, and used by nobody else;
-        // the arena keeps the mapping as long as the pool.
-        let pool =
-            unsafe { Pool::create_in_raw(mapping.start().as_ptr(), mapping.committed(), options) }
-                .map_err(ArenaError::Create)?;
-        let mapping = UnsafeCell::new(mapping);
-        Ok(Arena {
-            pool,
-            mapping,
-            growth: FutexMutex::new(),
-        })
+        let pages = Pages(UnsafeCell::new(mapping));
+        let pool = BackedPool::new(pages, on_fault).map_err(ArenaError::Create)?;
+        Ok(Arena { pool })
     }
 
     /// The pool.
     #[inline(always)]
     #[must_use]
     pub fn pool(&self) -> &Pool<'static, FutexMutex> {
-        &self.pool
+        self.pool.pool()
     }
 
     /// What the pool lies in.
     #[inline(always)]
     #[must_use]
     pub fn mapping(&self) -> &Mapping {
-        // SAFETY: changed only by `detach_from_parent`, when nobody else is there.
-        unsafe { &*self.mapping.get() }
+        self.pool.backing().mapping()
     }
 
     /// See [`Mapping::detach_from_parent`].
@@ -114,7 +147,7 @@ impl Arena {
     /// As there, and no reference to the mapping is in use.
     pub unsafe fn detach_from_parent(&self, used: usize, place: CopyPlace) -> Result<(), MapError> {
         // SAFETY: exclusive by condition.
-        unsafe { (*self.mapping.get()).detach_from_parent(used, place) }
+        unsafe { (*self.pool.backing().0.get()).detach_from_parent(used, place) }
     }
 
     /// See [`Mapping::put`].
@@ -126,7 +159,7 @@ impl Arena {
     /// As there, and no reference to the mapping is in use.
     pub unsafe fn put(&self, snapshot: Snapshot) -> Result<(), MapError> {
         // SAFETY: exclusive by condition.
-        unsafe { (*self.mapping.get()).put(snapshot) }
+        unsafe { (*self.pool.backing().0.get()).put(snapshot) }
     }
 
     /// Whether the calling thread holds the pool's lock. Then a signal handler interrupted it inside
@@ -134,7 +167,7 @@ impl Arena {
     #[inline(always)]
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        self.pool.lock_raw().is_owned()
+        self.pool().lock_raw().is_owned()
     }
 
     /// Whether an operation of the calling thread would wait for nothing but other operations: it
@@ -142,13 +175,20 @@ impl Arena {
     #[inline(always)]
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.pool.lock_raw().is_available()
+        self.pool().lock_raw().is_available()
     }
 
-    /// Whether a signal handler interrupted the calling thread while it made the pool grow.
+    /// Whether a signal handler interrupted the calling thread while it made the pool grow, or gave
+    /// memory back.
     #[must_use]
     pub fn is_growth_interrupted(&self) -> bool {
-        self.growth.is_owned()
+        self.pool.is_interrupted()
+    }
+
+    /// Says when memory goes back to the system from now on: see [`Mapping::release`] for what does. It
+    /// never does at first.
+    pub fn set_purge_policy(&self, policy: PurgePolicy) {
+        self.pool.set_purge_policy(policy);
     }
 
     /// Readable bytes from an address of the arena on.
@@ -165,50 +205,32 @@ impl Arena {
         self.mapping().contains(address)
     }
 
-    /// Allocates a block, for a thread that is bound to `local`. `None` if there is no memory for it,
-    /// and none that the pool could grow by. `errno` is kept.
+    /// Allocates a block, for a thread that is bound to `local`: see [`BackedPool::allocate_in`].
     ///
     /// # Safety
-    /// As for [`Pool::allocate_in`].
+    /// As there.
     #[inline(always)]
     pub unsafe fn allocate(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
-        unsafe {
-            match self.pool.allocate_in(local, layout) {
-                None => self
-                    .grow_until(layout, || self.pool.allocate_in(local, layout))
-                    .or_else(|| self.pool.allocate_at_last(local, layout)),
-                some => some,
-            }
-        }
+        unsafe { self.pool.allocate_in(local, layout) }
     }
 
-    /// Allocates a block of zeros, for a thread that is bound to `local`. See [`Arena::allocate`].
+    /// Allocates a block of zeros, for a thread that is bound to `local`: see
+    /// [`BackedPool::allocate_zeroed_in`].
     ///
     /// # Safety
-    /// As for [`Pool::allocate_in`].
+    /// As there.
     #[inline(always)]
     pub unsafe fn allocate_zeroed(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: forwarded; what is zeroed was just allocated with this size.
-        unsafe {
-            match self.pool.allocate_zeroed_in(local, layout) {
-                None => self
-                    .grow_until(layout, || self.pool.allocate_zeroed_in(local, layout))
-                    .or_else(|| {
-                        let block = self.pool.allocate_at_last(local, layout)?;
-                        block.write_bytes(0, layout.size());
-                        Some(block)
-                    }),
-                some => some,
-            }
-        }
+        // SAFETY: forwarded.
+        unsafe { self.pool.allocate_zeroed_in(local, layout) }
     }
 
-    /// Changes the size of a block, for a thread that is bound to `local`. `None` if there is no memory
-    /// for it; the block is as it was then. `errno` is kept.
+    /// Changes the size of a block, for a thread that is bound to `local`: see
+    /// [`BackedPool::resize_in`].
     ///
     /// # Safety
-    /// As for [`Pool::resize_in`].
+    /// As there.
     #[inline(always)]
     pub unsafe fn resize(
         &self,
@@ -216,23 +238,15 @@ impl Arena {
         block: NonNull<u8>,
         size: usize,
     ) -> Option<NonNull<u8>> {
-        // SAFETY: forwarded; a refused attempt leaves the block as it was.
-        match unsafe { self.pool.resize_in(local, block, size) } {
-            None => {
-                let layout = Layout::from_size_align(size, 1).ok()?;
-                // SAFETY: as above.
-                self.grow_until(layout, || unsafe {
-                    self.pool.resize_in(local, block, size)
-                })
-            }
-            some => some,
-        }
+        // SAFETY: forwarded.
+        unsafe { self.pool.resize_in(local, block, size) }
     }
 
-    /// As [`Arena::resize`], for a block whose layout is known.
+    /// As [`Arena::resize`], for a block whose layout is known: see [`BackedPool::reallocate_in`].
     ///
     /// # Safety
-    /// As for [`Pool::reallocate_in`].
+    /// As there.
+    #[inline(always)]
     pub unsafe fn reallocate(
         &self,
         local: &LocalHeap,
@@ -240,102 +254,44 @@ impl Arena {
         layout: Layout,
         size: usize,
     ) -> Option<NonNull<u8>> {
-        // SAFETY: forwarded; a refused attempt leaves the block as it was, so that it can be moved
-        // by hand in the end: both blocks hold what is copied, and are apart.
-        unsafe {
-            if let Some(resized) = self.pool.reallocate_in(local, block, layout, size) {
-                return Some(resized);
-            }
-            let wanted = Layout::from_size_align(size, layout.align()).ok()?;
-            let attempt = || self.pool.reallocate_in(local, block, layout, size);
-            self.grow_until(wanted, attempt).or_else(|| {
-                let moved = self.pool.allocate_at_last(local, wanted)?;
-                moved.copy_from_nonoverlapping(block, size.min(layout.size()));
-                self.pool.deallocate_in(local, block, layout);
-                Some(moved)
-            })
-        }
+        // SAFETY: forwarded.
+        unsafe { self.pool.reallocate_in(local, block, layout, size) }
     }
 
-    /// Gives whole free pages back to the system, see [`Mapping::release`]: those of free blocks, and
-    /// of free objects in slabs of `local` and of idle local heaps. Answers the number of bytes.
-    /// `errno` is kept.
-    ///
-    /// Takes time proportional to the number of blocks and slabs, with the pool locked.
+    /// Frees a block, for a thread that is bound to `local`; with its layout if that is known: see
+    /// [`BackedPool::free_in`].
     ///
     /// # Safety
-    /// As for [`Pool::allocate_in`].
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn free(&self, local: &LocalHeap, block: NonNull<u8>, layout: Option<Layout>) {
+        // SAFETY: forwarded.
+        unsafe { self.pool.free_in(local, block, layout) }
+    }
+
+    /// See [`Pool::settle`].
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
+        // SAFETY: forwarded.
+        unsafe { self.pool.settle(local, unsettled) }
+    }
+
+    /// Gives whole free pages back to the system: see [`BackedPool::purge`] and
+    /// [`Mapping::release`]. Answers the number of bytes.
+    ///
+    /// # Safety
+    /// As there.
     pub unsafe fn purge(&self, local: &LocalHeap) -> usize {
-        let _errno = KeepErrno::new();
-        let kept = KEPT_WORDS * size_of::<usize>();
-        let mut released = 0;
-        // SAFETY: forwarded; objects that are free hold nothing that anybody needs.
-        unsafe {
-            self.pool.trim(local);
-            self.pool.for_each_free_run(local, |address, len| {
-                released += self.mapping().release(address, len);
-            });
-        }
-        self.pool.for_each_block(|block| {
-            if !block.used && block.size > 2 * kept {
-                let (address, len) = (block.address + kept, block.size - 2 * kept);
-                // SAFETY: the pool is locked and the block free; links and footer are left out.
-                released += unsafe { self.mapping().release(address, len) };
-            }
-        });
-        released
+        // SAFETY: forwarded.
+        unsafe { self.pool.purge(local) }
     }
 
-    /// Grows the pool until `attempt` succeeds or it can grow no more.
-    #[cold]
-    #[inline(never)]
-    fn grow_until(
-        &self,
-        layout: Layout,
-        mut attempt: impl FnMut() -> Option<NonNull<u8>>,
-    ) -> Option<NonNull<u8>> {
-        if self.mapping().committed() == self.mapping().capacity() || self.growth.is_owned() {
-            return None;
-        }
-        let _errno = KeepErrno::new();
-        self.growth.lock();
-        // Another thread may have made the pool grow meanwhile.
-        let result = loop {
-            match attempt() {
-                None if self.grow(layout) => {}
-                result => break result,
-            }
-        };
-        // SAFETY: locked above.
-        unsafe { self.growth.unlock() };
-        result
-    }
-
-    /// Takes more of the mapping into the pool, enough for the request if that is possible. Answers
-    /// whether the pool has grown.
-    fn grow(&self, layout: Layout) -> bool {
-        let committed = self.mapping().committed();
-        let left = self.mapping().capacity() - committed;
-        let Some(need) = layout
-            .size()
-            .checked_add(layout.align())
-            .and_then(|n| n.checked_add(SLACK))
-        else {
-            return false;
-        };
-        // The last free block counts, too, since it will be joined with what comes.
-        if left == 0 || need - SLACK > left.saturating_add(self.pool.stats().largest_free) {
-            return false;
-        }
-        let mut step = committed.min(LARGEST_STEP).max(need).min(left);
-        let mut done = self.mapping().commit(committed + step).is_ok();
-        // On a nearly full disk, what is left of it.
-        while !done && step > need {
-            step = (step / 2).max(need);
-            done = self.mapping().commit(committed + step).is_ok();
-        }
-        // SAFETY: the bytes right behind the region were committed just now, and read as zero.
-        done && unsafe { self.pool.extend(self.mapping().committed() - committed) }.is_ok()
+    /// Takes a look at what is free, and gives back what nobody has needed lately: see
+    /// [`BackedPool::give_back_idle`].
+    pub fn give_back_idle(&self, most: usize) -> usize {
+        self.pool.give_back_idle(most)
     }
 
     /// The calling thread's local heap, which it gets from this arena if it has none; the empty one
@@ -360,13 +316,13 @@ impl Arena {
     #[cold]
     #[inline(never)]
     unsafe fn attach(&self, on_exit: unsafe fn(NonNull<LocalHeap>)) -> &'static LocalHeap {
-        let Some(local) = self.pool.attach() else {
+        let Some(local) = self.pool().attach() else {
             return LocalHeap::EMPTY;
         };
         // SAFETY: the local heap is new or was given up, and lives for ever; the rest is forwarded.
         unsafe {
             if thread::bind(local, on_exit).is_err() {
-                self.pool.detach(local);
+                self.pool().detach(local);
                 return LocalHeap::EMPTY;
             }
             local.as_ref()
@@ -386,14 +342,13 @@ impl Arena {
         local: &LocalHeap,
         interrupted: bool,
     ) -> Result<(), Damage> {
-        if self.growth.owner().is_some() && !self.growth.is_owned() {
-            // SAFETY: the owner is not in this process; what it had committed is committed again.
-            unsafe { self.growth.reset() };
+        // SAFETY: the owners of the locks, but for the caller, are not in this process (condition).
+        unsafe {
+            self.pool.open_after_fork();
+            if self.is_interrupted() {
+                return Ok(());
+            }
+            self.pool().recover_after_fork(local, interrupted)
         }
-        if self.is_interrupted() {
-            return Ok(());
-        }
-        // SAFETY: the lock's owner is not in this process (condition).
-        unsafe { self.pool.recover_after_fork(local, interrupted) }
     }
 }

@@ -7,18 +7,25 @@
 //! | `ALLOT_FILE` | a file: the pool in it | `--file` |
 //! | `ALLOT_SIZE` | the most that the pool may hold, such as `64M`; at least 1 MiB | `--size` |
 //! | `ALLOT_HUGE_PAGES` | `0`: do not ask for huge pages for an anonymous pool | |
+//! | `ALLOT_PURGE` | when memory that is free goes back to the system: `never`, `at-once`, or after so many seconds in which nobody needs it | |
 //! | `ALLOT_STATS` | `0`, `1` or `table`, `json`: a report on standard error at exit | `--stats`, `--json` |
 //! | `ALLOT_STATS_FILE` | a file: one line of JSON is appended at exit | |
 //!
 //! An empty value is the same as none. The first three exclude one another.
 
 use core::fmt;
+use core::time::Duration;
+
+use allotment_core::PurgePolicy;
 
 use crate::path_buffer::{PathBuffer, PathError};
 use crate::size::{self, Size, SizeError};
 
 /// The least size of a pool under a whole program.
 pub const MIN_POOL: usize = 1 << 20;
+
+/// How long free memory of an anonymous pool is kept if nothing is said.
+const DECAY: Duration = Duration::from_secs(10);
 
 /// Where the pool's memory comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,7 @@ pub struct Config {
     path: PathBuffer,
     size: Option<usize>,
     no_huge_pages: bool,
+    purge: Option<PurgePolicy>,
     stats: StatsFormat,
     stats_file: PathBuffer,
 }
@@ -118,6 +126,7 @@ impl Config {
             path: PathBuffer::new(),
             size: None,
             no_huge_pages: false,
+            purge: None,
             stats: StatsFormat::Off,
             stats_file: PathBuffer::new(),
         }
@@ -210,6 +219,13 @@ impl Config {
                 b"1" => self.no_huge_pages = false,
                 _ => return refuse("ALLOT_HUGE_PAGES", Reason::OneOf("0 or 1")),
             },
+            b"PURGE" => match parse_purge(value) {
+                Some(policy) => self.purge = Some(policy),
+                None => {
+                    let words = "never, at-once or a number of seconds";
+                    return refuse("ALLOT_PURGE", Reason::OneOf(words));
+                }
+            },
             b"STATS" => {
                 self.stats = match value {
                     b"0" => StatsFormat::Off,
@@ -265,6 +281,17 @@ impl Config {
         !self.no_huge_pages
     }
 
+    /// When memory that is free goes back to the system. If nothing was said, that of an anonymous pool
+    /// does after ten seconds. The space of a file is kept: see
+    /// [`Mapping::release`](crate::mapping::Mapping::release).
+    #[must_use]
+    pub fn purge_policy(&self) -> PurgePolicy {
+        self.purge.unwrap_or(match self.backing() {
+            BackingKind::Anonymous => PurgePolicy::Decay(DECAY),
+            BackingKind::TemporaryFile | BackingKind::File => PurgePolicy::Never,
+        })
+    }
+
     /// The report on standard error.
     #[must_use]
     pub fn stats(&self) -> StatsFormat {
@@ -315,6 +342,17 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Config::new()
+    }
+}
+
+fn parse_purge(value: &[u8]) -> Option<PurgePolicy> {
+    match value {
+        b"never" => Some(PurgePolicy::Never),
+        b"at-once" | b"0" => Some(PurgePolicy::AtOnce),
+        _ => {
+            let seconds: u32 = core::str::from_utf8(value).ok()?.parse().ok()?;
+            Some(PurgePolicy::Decay(Duration::from_secs(seconds.into())))
+        }
     }
 }
 
@@ -369,6 +407,18 @@ mod tests {
     }
 
     #[test]
+    fn free_memory_goes_back_from_anonymous_pools_if_nothing_is_said() {
+        let policy = |entries: &[&str]| read(entries).unwrap().purge_policy();
+        let decay = |seconds| PurgePolicy::Decay(Duration::from_secs(seconds));
+        assert_eq!(policy(&[]), decay(10));
+        assert_eq!(policy(&["ALLOT_DIR=/tmp"]), PurgePolicy::Never);
+        assert_eq!(policy(&["ALLOT_DIR=/tmp", "ALLOT_PURGE=3"]), decay(3));
+        assert_eq!(policy(&["ALLOT_PURGE=never"]), PurgePolicy::Never);
+        assert_eq!(policy(&["ALLOT_PURGE=at-once"]), PurgePolicy::AtOnce);
+        assert_eq!(policy(&["ALLOT_PURGE=0"]), PurgePolicy::AtOnce);
+    }
+
+    #[test]
     fn nonsense_is_named() {
         for (entries, message) in [
             (
@@ -386,6 +436,10 @@ mod tests {
             (
                 &["ALLOT_HUGE_PAGES=always"],
                 "ALLOT_HUGE_PAGES=always: not understood (give 0 or 1)",
+            ),
+            (
+                &["ALLOT_PURGE=-1"],
+                "ALLOT_PURGE=-1: not understood (give never, at-once or a number of seconds)",
             ),
             (
                 &["ALLOT_ANONYMOUS=yes"],

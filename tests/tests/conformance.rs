@@ -64,6 +64,20 @@ fn statistics_are_ours() {
 }
 
 #[test]
+fn free_memory_goes_back_as_the_policy_says() {
+    let program = c_source::program("giving_back.c");
+    for policy in ["never", "at-once", "1"] {
+        let preloaded = preload::run_with(
+            Backing::Anonymous,
+            Command::new(&program).arg(policy),
+            &[("ALLOT_PURGE", policy)],
+        );
+        preloaded.expect_success(policy);
+        assert_eq!(preloaded.outcome.stdout_text(), "ok\n", "{policy}");
+    }
+}
+
+#[test]
 fn free_with_a_size() {
     passes("sized_free.c");
 }

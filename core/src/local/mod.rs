@@ -109,6 +109,9 @@ pub struct LocalHeap {
     /// Bytes of empty slabs on the shelves, and how many are worth keeping besides one of each class.
     kept: Cell<usize>,
     keeps_bytes: Cell<usize>,
+    /// The least of these bytes since [`LocalHeap::give_up_unneeded`], and the period of that.
+    least_kept: Cell<usize>,
+    pub(crate) period: Cell<usize>,
     /// The class whose empty slabs are the next to be given up for others.
     next_given_up: Cell<usize>,
     /// Objects that were ever checked out.
@@ -208,6 +211,8 @@ impl LocalHeap {
             pending: Cell::new(0),
             kept: Cell::new(0),
             keeps_bytes: Cell::new(0),
+            least_kept: Cell::new(0),
+            period: Cell::new(0),
             next_given_up: Cell::new(0),
             checked_out: AtomicUsize::new(0),
             next: Cell::new(0),
@@ -765,13 +770,36 @@ impl LocalHeap {
     pub(crate) unsafe fn give_up_kept(
         &self,
         bytes: usize,
-        mut released: impl FnMut(&Descriptor) -> bool,
+        released: impl FnMut(&Descriptor) -> bool,
     ) {
         // Aligned, and with its header, it takes more.
         let bytes = bytes + bytes / 8 + (2 << SLAB_GRANULE_LOG2);
         let least = self.kept.get().saturating_sub(bytes);
-        let least = least.max(KEPT_AT_ALL_EVENTS);
-        let (mut slabs, mut classes) = (MOST_GIVEN_UP, CLASSES);
+        // SAFETY: the same conditions.
+        unsafe { self.give_up_until(least.max(KEPT_AT_ALL_EVENTS), MOST_GIVEN_UP, released) }
+    }
+
+    /// Gives up the empty slabs that were not needed since the last call, or all.
+    pub(crate) unsafe fn give_up_unneeded(
+        &self,
+        all: bool,
+        released: impl FnMut(&Descriptor) -> bool,
+    ) {
+        let kept = self.kept.get();
+        let unneeded = if all { kept } else { self.least_kept.get() };
+        // SAFETY: the same conditions.
+        unsafe { self.give_up_until(kept.saturating_sub(unneeded), usize::MAX, released) }
+        self.least_kept.set(self.kept.get());
+    }
+
+    /// Gives up empty slabs until `least` bytes are left, but no more than `slabs`.
+    unsafe fn give_up_until(
+        &self,
+        least: usize,
+        mut slabs: usize,
+        mut released: impl FnMut(&Descriptor) -> bool,
+    ) {
+        let mut classes = CLASSES;
         while slabs > 0 && classes > 0 && self.kept.get() > least {
             let class = self.next_given_up.get();
             let shelf = &self.shelves[class];
@@ -844,7 +872,9 @@ impl LocalHeap {
                 shelf.first_empty.set(next);
             }
             shelf.empty.set(shelf.empty.get() - 1);
-            self.kept.set(self.kept.get() - slab.bytes());
+            let kept = self.kept.get() - slab.bytes();
+            self.kept.set(kept);
+            self.least_kept.set(self.least_kept.get().min(kept));
         }
     }
 

@@ -210,6 +210,21 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         self.report(Ok(()), refused);
     }
 
+    /// Gives up the empty slabs that the local heap has not needed since this was called last, or all
+    /// that it keeps.
+    ///
+    /// # Safety
+    /// The caller is bound to the local heap, or it is the empty one.
+    pub(super) unsafe fn give_up_unneeded(&self, local: &LocalHeap, all: bool) {
+        if local.is_empty_heap() {
+            return;
+        }
+        let refused = Cell::new(None);
+        // SAFETY: forwarded.
+        unsafe { local.give_up_unneeded(all, |slab| self.release(slab, &refused)) };
+        self.report(Ok(()), refused);
+    }
+
     /// A block of the heap's, if there is one.
     fn allocate_block(&self, layout: Layout) -> Option<NonNull<u8>> {
         match self.with(|heap| heap.try_allocate(layout)) {

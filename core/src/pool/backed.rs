@@ -4,13 +4,14 @@
 //! allocate: the pool ─> the backing commits more, the pool extends ─> the pool's last resort
 //! purge:    everything that is free, now
 //! decay:    at each look the least that was free in the last ten looks: so much of the largest free
-//!           blocks goes back, from their ends                                            1. 2.
+//!           blocks goes back, from their ends                                         1. 2. 3.
 //! ```
 //!
 //! 1. Good fit takes the smallest block that serves, and the start of a block before its end. So the
 //!    end of the largest block is what will be needed last, if ever.
-//! 2. What went back stays free memory of the pool, and is not marked. It goes back again at the next
-//!    look, which costs little if nobody has touched it.
+//! 2. What the backing has committed, and nobody has used so far, does not count as free here.
+//! 3. What went back stays free memory of the pool, and is not marked. It goes back again at the next
+//!    look, which costs little where nobody has touched it.
 //!
 //! What is about to go back is taken out of the pool, as if it was allocated, so that the pool's lock is not held
 //! meanwhile. Whoever finds no memory waits for the backing's lock, and looks again.
@@ -46,9 +47,18 @@ const LOOKS: usize = 10;
 /// The least free block that goes back, but for a purge.
 const LEAST: usize = 64 << 10;
 
-/// How many blocks a look takes out, and how many bytes of them go back, at most.
-const MOST_BLOCKS: usize = 16;
+/// How many blocks a look takes out, at most.
+const MOST_BLOCKS: usize = 128;
+
+/// How many bytes go back in an operation, at most: it is held up for some milliseconds.
 const MOST_BYTES: usize = 64 << 20;
+
+/// What is left goes back by so many parts of the time to the next look.
+const PARTS: usize = 16;
+
+/// Milliseconds from one look to the next under [`PurgePolicy::AtOnce`], for what is not one large block
+/// that is freed.
+const SOON: usize = 10;
 
 /// Operations off the fast path from one question for the time to the next.
 const OPERATIONS: usize = 32;
@@ -129,6 +139,9 @@ pub struct BackedPool<R: RawMutex + 'static, B: Backing> {
 /// Guarded by the backing's lock.
 struct Looking {
     least_free: LeastFree<LOOKS>,
+    /// What was to go back at the last look, and how much of it has if that was not all.
+    idle: usize,
+    done: usize,
     /// Blocks that are out of the pool.
     out: [Cell<Option<NonNull<u8>>>; MOST_BLOCKS],
 }
@@ -170,6 +183,8 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             lock: UnsafeCell::new(B::Lock::INIT),
             looking: UnsafeCell::new(Looking {
                 least_free: LeastFree::new(),
+                idle: 0,
+                done: 0,
                 out: [const { Cell::new(None) }; MOST_BLOCKS],
             }),
             interval: AtomicUsize::new(NEVER),
@@ -235,7 +250,8 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
                 .or_else(|| self.grow_until(layout, || self.pool.allocate_in(local, layout)))
                 .or_else(|| self.pool.allocate_at_last(local, layout))
         };
-        self.count_operation();
+        // SAFETY: forwarded.
+        unsafe { self.count_operation(local) };
         block
     }
 
@@ -333,8 +349,10 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             }
         }
         // SAFETY: forwarded.
-        unsafe { self.pool.free_as(local, block, layout) };
-        self.count_operation();
+        unsafe {
+            self.pool.free_as(local, block, layout);
+            self.count_operation(local);
+        }
     }
 
     /// As [`Pool::settle`].
@@ -343,8 +361,10 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     /// As there.
     pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
         // SAFETY: forwarded.
-        unsafe { self.pool.settle(local, unsettled) };
-        self.count_operation();
+        unsafe {
+            self.pool.settle(local, unsettled);
+            self.count_operation(local);
+        }
     }
 
     /// Gives all whole free pages back: those of free blocks, and of free objects in slabs of `local`
@@ -377,50 +397,71 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         bytes
     }
 
-    /// Has a look at what is free, as it is taken ten times in the time of a decay, and gives back what has not been
-    /// needed in the last ten: for whoever has no clock, but a timer or a thread of its own. Under
-    /// [`PurgePolicy::AtOnce`], all that is free now. Answers the number of bytes, which may be some that
-    /// were given back before.
+    /// Takes a look at what is free and was in use before, as is done ten times in the time of a decay, and gives back what nobody
+    /// has needed since the tenth look before; under [`PurgePolicy::AtOnce`], all that is free. This is for
+    /// whoever has no clock, but a timer or a thread of its own. Answers the number of bytes, among which
+    /// may be some that were given back before.
     ///
-    /// At most 64 MiB, from the 16 largest free blocks, if they have 64 KiB at least.
-    pub fn give_back_idle(&self) -> usize {
-        let given = self.locked(|| {
+    /// At most `most` bytes go back; if there are more, the next call goes on with them, without a look.
+    /// They come from the 128 largest free blocks, if these have 64 KiB at least.
+    pub fn give_back_idle(&self, most: usize) -> usize {
+        self.locked(|| {
             self.put_back();
             // SAFETY: the lock is held.
             let looking = unsafe { &mut *self.looking.get() };
-            let free = self.pool.with(|heap| heap.stats().free_bytes);
-            let mut idle = looking.least_free.look(free);
-            if self.interval.load(Ordering::Relaxed) == AT_ONCE {
-                idle = free;
-            }
-            let (mut left, mut given) = (idle.min(MOST_BYTES), 0);
-            for out in &looking.out {
-                if left < LEAST {
-                    break;
-                }
-                let Some(block) = self
-                    .pool
-                    .with(|heap| self.pool.control().take_out(heap, LEAST))
-                else {
-                    break;
+            let free = self.pool.with(|heap| heap.used_before());
+            if looking.done == 0 {
+                looking.idle = if self.interval.load(Ordering::Relaxed) == AT_ONCE {
+                    free
+                } else {
+                    looking.least_free.look(free)
                 };
-                out.set(Some(block.0));
-                given += self.decommit_end(block, left);
-                left -= left.min(block.1);
             }
+            let given = self.give_back_parts(looking, looking.idle.min(free), most);
             self.put_back();
             given
-        });
-        given.unwrap_or(0)
+        })
+        .unwrap_or(0)
     }
 
-    /// Gives back up to `most` bytes at the end of a block that is out of the pool.
-    fn decommit_end(&self, (block, size): (NonNull<u8>, usize), most: usize) -> usize {
-        let end = size - KEPT;
-        let start = size.saturating_sub(most).max(KEPT);
-        // SAFETY: the block was allocated, and nobody knows of it. What the pool will need of it when
-        // it is free is left out: in pages that come back at once, nothing would be won.
-        unsafe { self.backing.decommit(block.byte_add(start), end - start) }
+    /// Gives back up to `most` of the `idle` bytes that are to be needed last, but for those that were
+    /// given back by the calls before.
+    fn give_back_parts(&self, looking: &mut Looking, idle: usize, most: usize) -> usize {
+        let (mut idle, mut most, mut given) = (idle, most, 0);
+        let mut before = core::mem::take(&mut looking.done);
+        let mut done = before;
+        for out in &looking.out {
+            if idle < LEAST {
+                break;
+            }
+            let Some((block, size)) = self
+                .pool
+                .with(|heap| self.pool.control().take_out(heap, LEAST))
+            else {
+                break;
+            };
+            out.set(Some(block));
+            let part = size.min(idle);
+            idle -= part;
+            let passed = before.min(part);
+            before -= passed;
+            let len = (part - passed).min(most);
+            most -= len;
+            done += len;
+            // What the pool will need of the block when it is free is left out: in pages that come
+            // back at once, nothing would be won.
+            let end = (size - passed).min(size.saturating_sub(KEPT));
+            let start = (size - passed - len).max(KEPT);
+            if start < end {
+                // SAFETY: the block was allocated, and nobody knows of it.
+                given += unsafe { self.backing.decommit(block.byte_add(start), end - start) };
+            }
+            if most == 0 {
+                looking.done = done;
+                break;
+            }
+        }
+        given
     }
 
     /// Puts back what was taken out, be it by one who did not come so far before a fork. With the
@@ -428,14 +469,19 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     fn put_back(&self) {
         // SAFETY: the lock is held.
         let looking = unsafe { &*self.looking.get() };
-        for block in looking.out.iter().filter_map(Cell::take) {
+        // Last one first, so that those of a size come in the same order the next time.
+        for block in looking.out.iter().rev().filter_map(Cell::take) {
             self.pool
                 .with(|heap| self.pool.control().put_back(heap, block));
         }
     }
 
-    /// Counts an operation off the fast path, and looks at what is free if it is time.
-    fn count_operation(&self) {
+    /// Counts an operation off the fast path, and sees to what is due.
+    ///
+    /// # Safety
+    /// The caller is bound to the local heap, or it is the empty one.
+    #[inline]
+    unsafe fn count_operation(&self, local: &LocalHeap) {
         let interval = self.interval.load(Ordering::Relaxed);
         if interval == NEVER {
             return;
@@ -446,20 +492,39 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             return;
         }
         self.countdown.store(OPERATIONS, Ordering::Relaxed);
-        self.look_if_due(interval);
+        // SAFETY: forwarded.
+        unsafe { self.see_to_what_is_due(local, interval) }
     }
 
+    /// # Safety
+    /// As for [`BackedPool::count_operation`].
     #[cold]
     #[inline(never)]
-    fn look_if_due(&self, interval: usize) {
-        let (now, due) = (self.now(), self.due.load(Ordering::Relaxed));
+    unsafe fn see_to_what_is_due(&self, local: &LocalHeap, interval: usize) {
+        let at_once = interval == AT_ONCE;
+        let interval = if at_once { SOON } else { interval };
+        let now = self.now();
+        let period = now
+            / if at_once {
+                SOON
+            } else {
+                interval.saturating_mul(LOOKS)
+            };
+        if !local.is_empty_heap() && local.period.replace(period) != period {
+            // SAFETY: forwarded.
+            unsafe { self.pool.give_up_unneeded(local, at_once) }
+        }
         // Due times are less than half of all numbers away.
-        if (now.wrapping_sub(due) as isize) < 0 {
+        if (now.wrapping_sub(self.due.load(Ordering::Relaxed)) as isize) < 0 {
             return;
         }
+        // Nobody else looks meanwhile.
         self.due
-            .store(now.wrapping_add(interval.max(1)), Ordering::Relaxed);
-        self.give_back_idle();
+            .store(now.wrapping_add(interval), Ordering::Relaxed);
+        if self.give_back_idle(MOST_BYTES) >= MOST_BYTES / 2 {
+            let next = now.wrapping_add(interval.div_ceil(PARTS));
+            self.due.store(next, Ordering::Relaxed);
+        }
     }
 
     /// Milliseconds of the backing's time. They wrap.

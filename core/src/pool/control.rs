@@ -238,25 +238,24 @@ impl Control {
         self.put_back(heap, block);
     }
 
-    /// Counts a block as the pool's own. Answers its bytes.
-    fn count_own(&self, heap: &mut Heap<'_>, block: NonNull<u8>) -> usize {
+    /// Counts a block as the pool's own.
+    fn count_own(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
         let bytes = Control::block_bytes(heap, block);
         self.own_blocks.set(self.own_blocks.get() + 1);
         self.own_ever.set(self.own_ever.get() + 1);
         self.own_bytes.set(self.own_bytes.get() + bytes);
-        bytes
     }
 
     /// Takes the largest free block out of the heap, if it has `least` bytes: answers where it is, and
-    /// how many there are. It is one of the pool's own until it is put back.
+    /// how many bytes of it have been used before. It is one of the pool's own until it is put back.
     pub(crate) fn take_out(
         &self,
         heap: &mut Heap<'_>,
         least: usize,
     ) -> Option<(NonNull<u8>, usize)> {
-        let block = heap.take_out_largest(least)?;
-        let bytes = self.count_own(heap, block);
-        Some((block, bytes - size_of::<usize>()))
+        let (block, used_before) = heap.take_out_largest(least)?;
+        self.count_own(heap, block);
+        Some((block, used_before))
     }
 
     /// Puts back what was [taken out](Control::take_out).

@@ -16,8 +16,9 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 
-use allotment_core::{CheckReport, Damage, FaultHandler, Freed, Stats, Unsettled};
+use allotment_core::{CheckReport, Damage, FaultHandler, Freed, PurgePolicy, Stats, Unsettled};
 
 use crate::arena::Arena;
 use source::Source;
@@ -70,6 +71,7 @@ pub struct Allotment {
     source: Source,
     size: Option<usize>,
     on_fault: FaultHandler,
+    purge: PurgePolicy,
     /// Requests of at most this alignment may be served from the local heap that the thread's word
     /// names: it is 0 as long as that may be another's.
     quick_align: AtomicUsize,
@@ -138,10 +140,15 @@ impl Allotment {
     }
 
     const fn from_source(source: Source) -> Allotment {
+        let purge = match source {
+            Source::Anonymous => PurgePolicy::Decay(Duration::from_secs(10)),
+            _ => PurgePolicy::Never,
+        };
         Allotment {
             source,
             size: None,
             on_fault: process::abort_on_fault,
+            purge,
             quick_align: AtomicUsize::new(0),
         }
     }
@@ -151,6 +158,16 @@ impl Allotment {
     #[must_use]
     pub const fn size(mut self, bytes: usize) -> Allotment {
         self.size = Some(bytes);
+        self
+    }
+
+    /// Says when memory that is free goes back to the system. That of anonymous memory does after ten
+    /// seconds in which nobody has needed it, if nothing is said; else it never does. It does so in an allocation or a
+    /// free, which takes some milliseconds then. The space of a file is kept in any case, and a region of
+    /// yours stays as it is: see [`Mapping::release`](crate::mapping::Mapping::release).
+    #[must_use]
+    pub const fn purge(mut self, policy: PurgePolicy) -> Allotment {
+        self.purge = policy;
         self
     }
 
@@ -252,7 +269,7 @@ impl Allotment {
     #[inline(never)]
     unsafe fn settle(&self, slab: Unsettled) {
         // SAFETY: forwarded; the local heap is the thread's, as it was for the free.
-        self.operate(|arena| unsafe { arena.pool().settle(process::current(), slab) });
+        self.operate(|arena| unsafe { arena.settle(process::current(), slab) });
     }
 
     /// # Safety
@@ -264,11 +281,7 @@ impl Allotment {
             // A thread that only frees needs no local heap.
             // SAFETY: forwarded; the word names the local heap that the thread is bound to, or an
             // empty one.
-            unsafe {
-                arena
-                    .pool()
-                    .deallocate_in(process::current(), block, layout)
-            }
+            unsafe { arena.free(process::current(), block, Some(layout)) }
         });
     }
 

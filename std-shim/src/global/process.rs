@@ -77,7 +77,10 @@ unsafe fn new_arena(allotment: &Allotment) -> Arena {
         Err(error) => message::abort(format_args!("no global allocator in {source}: {error}")),
     };
     match Arena::new(mapping, allotment.on_fault) {
-        Ok(arena) => arena,
+        Ok(arena) => {
+            arena.set_purge_policy(allotment.purge);
+            arena
+        }
         Err(error) => message::abort(format_args!("no global allocator in {source}: {error}")),
     }
 }

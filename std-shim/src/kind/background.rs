@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::registry;
-use super::window::PER_SECOND;
+
+/// How many times a second free memory is looked at.
+pub(super) const PER_SECOND: usize = 4;
 
 /// Whether the thread is there.
 static RUNNING: AtomicBool = AtomicBool::new(false);

@@ -9,11 +9,11 @@ use std::os::fd::RawFd;
 use allotment_core::lock_api::{Mutex, MutexGuard};
 use allotment_core::{FaultHandler, LocalHeap};
 
+use super::background::PER_SECOND;
 use super::defrag::SparseSizes;
 use super::device::Borrowed;
 use super::options::{Fork, KindOptions, Policy};
 use super::pieces::{LEAST, Pieces};
-use super::window::LOOKS;
 use super::{KindError, Space, background, memory, registry};
 use crate::lock::FutexMutex;
 use crate::mapping::Mapping;
@@ -45,7 +45,7 @@ pub(super) struct Slow {
     /// Until there is a pool in it.
     mapping: Option<Mapping>,
     pub(super) pieces: Pieces,
-    /// How often anonymous memory was looked at since it was given back, and the frees until then.
+    /// How often anonymous memory was looked at, and the frees until it was given back.
     looks: usize,
     frees: usize,
 }
@@ -330,21 +330,24 @@ impl Body {
         let free = stats.free_bytes - stats.slab_free_bytes;
         let most = match self.policy {
             Policy::Conservative => free,
-            _ => slow.pieces.window.look(free),
+            _ => slow.pieces.least_free.look(free),
         };
         let given = slow.pieces.give_back(pool.arena(), most.min(MOST_AT_ONCE));
-        slow.pieces.window.given(given);
+        slow.pieces.least_free.given(given);
         self.returned.store(slow.pieces.bytes(), Ordering::Relaxed);
     }
 
-    /// Pages of anonymous memory, if there were frees since they were given back last. They come back by
-    /// themselves.
+    /// Pages of anonymous memory. They come back by themselves.
     fn give_back_pages(&self, pool: &SharedPool, slow: &mut Slow) {
         slow.looks += 1;
-        if self.policy != Policy::Conservative && slow.looks < LOOKS {
+        if self.policy != Policy::Conservative {
+            if slow.looks.is_multiple_of(PER_SECOND) {
+                // SAFETY: the empty local heap is nobody's.
+                unsafe { pool.arena().pool().trim(LocalHeap::EMPTY) };
+                pool.arena().give_back_idle(MOST_AT_ONCE);
+            }
             return;
         }
-        slow.looks = 0;
         let frees = pool.arena().pool().stats().deallocations;
         if frees != slow.frees {
             slow.frees = frees;

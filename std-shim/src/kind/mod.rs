@@ -8,7 +8,6 @@
 //!   defrag      moving small blocks together
 //!   body        the pool, which is made at the first allocation, and the slow paths
 //!     pieces      free memory that was given back, and is had again when it is needed
-//!       window      how much has been free for a while
 //!     background  the thread that gives back
 //!     fork        kinds in the child of a fork
 //!     registry    the live kinds
@@ -52,7 +51,6 @@ mod placement;
 mod registry;
 #[cfg(test)]
 mod tests;
-mod window;
 
 use core::alloc::Layout;
 use core::mem::MaybeUninit;

@@ -4,7 +4,9 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use super::window::Window;
+use allotment_core::LeastFree;
+
+use super::background::PER_SECOND;
 use crate::arena::Arena;
 use crate::os_error::OsError;
 
@@ -37,7 +39,8 @@ unsafe impl Send for Piece {}
 pub(super) struct Pieces {
     held: Vec<Piece>,
     bytes: usize,
-    pub(super) window: Window,
+    /// The free bytes of the last ten seconds.
+    pub(super) least_free: LeastFree<{ 10 * PER_SECOND }>,
 }
 
 impl Pieces {
@@ -45,7 +48,7 @@ impl Pieces {
         Pieces {
             held: Vec::new(),
             bytes: 0,
-            window: Window::new(),
+            least_free: LeastFree::new(),
         }
     }
 

@@ -183,7 +183,7 @@ unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
         // SAFETY: forwarded.
         unsafe {
             if arena.is_available() {
-                arena.pool().settle(local, slab);
+                arena.settle(local, slab);
             } else {
                 arena.pool().settle_and_keep(local, slab);
             }
@@ -219,7 +219,7 @@ unsafe fn free_slowly(block: *mut u8) {
         && arena.contains(block.addr().get())
     {
         // SAFETY: forwarded; the thread is bound to the local heap, or it is the empty one.
-        unsafe { arena.pool().free_in(local_heap(arena), block) };
+        unsafe { arena.free(local_heap(arena), block, None) };
         return;
     }
     // SAFETY: forwarded.
@@ -257,7 +257,7 @@ pub(crate) unsafe fn free_sized(block: NonNull<u8>, layout: Layout) {
     match available_main() {
         Some(arena) if arena.contains(block.addr().get()) => {
             // SAFETY: forwarded; the thread is bound to the local heap, or it is the empty one.
-            unsafe { arena.pool().deallocate_in(local_heap(arena), block, layout) }
+            unsafe { arena.free(local_heap(arena), block, Some(layout)) }
         }
         // SAFETY: forwarded.
         _ => unsafe { free_otherwise(block) },

@@ -196,7 +196,9 @@ fn make() {
                     .commit(mapping.capacity())
                     .map_err(ArenaError::Commit)?;
             }
-            Arena::new(mapping)
+            let arena = Arena::new(mapping)?;
+            arena.set_purge_policy(config.purge_policy());
+            Ok(arena)
         }) {
         Ok(arena) => place.write(arena),
         Err(error) => (product().refuse)(config, &error),

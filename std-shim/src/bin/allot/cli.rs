@@ -23,6 +23,8 @@ Environment:
   The flags set ALLOT_DIR, ALLOT_FILE, ALLOT_ANONYMOUS and ALLOT_SIZE for the program and for every
   process that it starts. A variable that is set already holds unless a flag says otherwise.
   ALLOT_HUGE_PAGES  0: do not ask for huge pages for a heap in anonymous memory
+  ALLOT_PURGE    when free memory goes back to the system: never, at-once, or after so many seconds
+                 in which nobody needs it (10 for a heap in anonymous memory)
   ALLOT_LIBRARY  the path of liballotment_malloc.so, where it is neither next to allot nor in ../lib
 
 Exit status:
