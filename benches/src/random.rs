@@ -29,10 +29,14 @@ impl Random {
         low + self.below(high - low + 1)
     }
 
+    /// A number from 0 up to, but not, 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// A number in `low..=high` whose logarithm is spread evenly: each power of two is as likely as the next.
     pub fn log_between(&mut self, low: u32, high: u32) -> u32 {
-        let unit = (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let value = f64::from(low) * ((f64::from(high) + 1.0) / f64::from(low)).powf(unit);
+        let value = f64::from(low) * ((f64::from(high) + 1.0) / f64::from(low)).powf(self.unit());
         (value as u32).clamp(low, high)
     }
 }

@@ -51,7 +51,6 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         .collect();
     let mut results = Results {
         quantity: "CPU time per operation",
-        unit: "ns",
         ours: 0,
         baseline: options.baseline_among(&peers, 0)?,
         peers,

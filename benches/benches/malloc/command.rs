@@ -4,12 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use allotment_benches::comparison::options::Options;
-use allotment_benches::comparison::results::Results;
-use allotment_benches::comparison::turns::{self, Sample};
 use allotment_benches::comparison::{output, tables};
 use allotment_benches::preload::selection::Selection;
-use allotment_benches::preload::task::{Answer, Task};
-use allotment_benches::preload::{library, process};
+use allotment_benches::preload::{library, rows};
 use clap::Parser;
 
 /// CPU time of malloc, free and their relatives, preloaded: ours beside its peers.
@@ -46,28 +43,15 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     selection.plan(|_| true, 0)?;
     let ours = library::ours(arguments.ours.as_deref())?;
     let libraries = library::all(&ours, |peer| options.wants(peer));
-    let (rows, jobs) = selection.plan(|_| true, libraries.len())?;
-    let peers = library::names(&libraries);
-    let mut results = Results {
-        quantity: "CPU time per operation",
-        unit: "ns",
-        ours: 0,
-        baseline: options.baseline_among(&peers, 0)?,
-        peers,
-        rows,
-    };
-    let driver = Path::new(env!("CARGO_BIN_EXE_malloc-driver"));
-    let names: Vec<_> = jobs.iter().map(|job| job.named()).collect();
     let (repetitions, effort) = (selection.repetitions(), selection.effort());
-    turns::take(&mut results, &names, repetitions, |turn| {
-        let library = libraries[turn.peer].path.clone();
-        let task = Task {
-            library: library.clone(),
-            ..jobs[turn.job].task(effort, turn.repetition)
-        };
-        let answer: Answer = process::run(driver, &task, library.as_deref())?;
-        Ok(Sample::of(&answer.rows, answer.peak_rss_kib))
-    });
+    let results = rows::measure(
+        Path::new(env!("CARGO_BIN_EXE_malloc-driver")),
+        &libraries,
+        options.baseline_among(&library::names(&libraries), 0)?,
+        selection.plan(|_| true, libraries.len())?,
+        repetitions,
+        effort,
+    );
     tables::print(&results);
     let origins = library::origins(&libraries);
     output::write("malloc", options, &results, &origins, repetitions, effort)?;

@@ -10,7 +10,9 @@ use allotment_benches::comparison::results::{Cell, Results, Row};
 use allotment_benches::comparison::turns::{self, Sample};
 use allotment_benches::comparison::{output, tables};
 use allotment_benches::preload::library::{self, Library};
-use allotment_benches::preload::process;
+use allotment_benches::preload::selection::Selection;
+use allotment_benches::preload::workload::Workload;
+use allotment_benches::preload::{process, rows};
 use allotment_benches::programs::program::{Found, PROGRAMS};
 use allotment_benches::programs::run::{Outcome, Run};
 use allotment_benches::report;
@@ -20,6 +22,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(after_help = "Examples:
   cargo bench -p allotment-benches --bench programs -- --repetitions 1
+  cargo bench -p allotment-benches --bench programs -- --classic false
   cargo bench -p allotment-benches --bench programs -- --peer jemalloc --program python3 --program git")]
 struct Arguments {
     #[command(flatten)]
@@ -27,7 +30,11 @@ struct Arguments {
     /// Only this program; may be repeated
     #[arg(long, value_name = "NAME")]
     program: Vec<String>,
-    /// How often each program is run with each peer
+    /// Also the classic rows of the bench `malloc`, and the means over programs and rows together [default: true, but
+    /// false with --program]
+    #[arg(long, value_name = "BOOL")]
+    classic: Option<bool>,
+    /// How often each program is run with each peer, and each row measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
     /// The library to measure as ours, instead of one that is built now
@@ -52,17 +59,18 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let ours = library::ours(arguments.ours.as_deref())?;
     let libraries = library::all(&ours, |peer| arguments.options.wants(peer));
     let peers = library::names(&libraries);
+    let baseline = arguments.options.baseline_among(&peers, 0)?;
     let mut results = Results {
         quantity: "CPU time",
-        unit: "ms",
         ours: 0,
-        baseline: arguments.options.baseline_among(&peers, 0)?,
+        baseline,
         peers,
         rows: programs
             .iter()
             .map(|found| Row {
                 name: found.program.name.to_owned(),
                 section: "Whole programs".to_owned(),
+                unit: "ms",
                 cells: vec![Cell::default(); libraries.len()],
             })
             .collect(),
@@ -70,6 +78,13 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     measure(&mut results, &programs, &libraries, arguments.repetitions)?;
     tables::print(&results);
     tables::print_memory(&results);
+    if arguments.classic.unwrap_or(arguments.program.is_empty()) {
+        let classic = classic(&libraries, baseline, arguments.repetitions)?;
+        tables::print(&classic);
+        tables::print_memory(&classic);
+        results = results.and(classic);
+        tables::print_together(&results);
+    }
     output::write(
         "programs",
         &arguments.options,
@@ -79,6 +94,19 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (),
     )?;
     Ok(results.ours_succeeded())
+}
+
+/// The classic rows, measured as the bench `malloc` does.
+fn classic(libraries: &[Library], baseline: usize, repetitions: u32) -> Result<Results, String> {
+    let selection = Selection::default();
+    Ok(rows::measure(
+        Path::new(env!("CARGO_BIN_EXE_malloc-driver")),
+        libraries,
+        baseline,
+        selection.plan(Workload::is_classic, libraries.len())?,
+        repetitions,
+        selection.effort(),
+    ))
 }
 
 /// Those that are wanted and on this machine.

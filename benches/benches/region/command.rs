@@ -144,7 +144,6 @@ fn time(arguments: &Arguments, candidates: &[Candidate]) -> Result<bool, String>
         .collect();
     let mut results = Results {
         quantity: "CPU time per operation",
-        unit: "ns",
         ours: 0,
         baseline: options.baseline_among(&peers, 0)?,
         peers,

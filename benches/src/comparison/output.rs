@@ -24,7 +24,6 @@ struct Output<'a, E> {
     kernel: String,
     peers: &'a [Origin],
     quantity: &'a str,
-    unit: &'a str,
     repetitions: u32,
     effort: E,
     baseline: &'a str,
@@ -36,6 +35,7 @@ struct Output<'a, E> {
 struct OutputRow<'a> {
     row: &'a str,
     section: &'a str,
+    unit: &'a str,
     best_peer: Option<&'a str>,
     ours_to_best: Option<f64>,
     peers: Vec<OutputCell<'a>>,
@@ -105,6 +105,7 @@ fn output<'a, E>(
         OutputRow {
             row: &row.name,
             section: &row.section,
+            unit: row.unit,
             best_peer: best.as_ref().map(|best| results.peers[best.peer].as_str()),
             ours_to_best: best.and_then(|best| best.ours_to_best),
             peers: cells
@@ -137,7 +138,6 @@ fn output<'a, E>(
             .to_owned(),
         peers,
         quantity: results.quantity,
-        unit: results.unit,
         repetitions,
         effort,
         baseline: &results.peers[results.baseline],
@@ -165,6 +165,7 @@ mod tests {
         let value = serde_json::to_value(output(&results, &[], 3, ())).unwrap();
         assert_eq!(value["baseline"], "base");
         assert_eq!(value["rows"][0]["section"], "1 thread");
+        assert_eq!(value["rows"][0]["unit"], "ns");
         assert_eq!(value["rows"][0]["best_peer"], "other");
         assert_eq!(value["rows"][0]["peers"][0]["samples"][2], 9.0);
         assert_eq!(value["means"].as_array().unwrap().len(), 3);

@@ -7,7 +7,7 @@ use crate::statistics::{geometric_mean, median, minimum};
 /// What one peer reached in one row.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
-    /// CPU time in the unit of [`Results::unit`], one for each repetition that succeeded.
+    /// CPU time in the unit of [`Row::unit`], one for each repetition that succeeded.
     pub samples: Vec<f64>,
     /// The most memory that the process had resident in each of them, in KiB.
     pub peak_rss_kib: Vec<f64>,
@@ -22,15 +22,17 @@ pub struct Row {
     pub name: String,
     /// The heading that it stands under: how many threads ran, or what else the rows of a table have in common.
     pub section: String,
+    /// What the samples are counted in: "ns". The same in a section.
+    pub unit: &'static str,
     /// In the order of [`Results::peers`].
     pub cells: Vec<Cell>,
 }
 
 impl Row {
-    /// The name without its size.
+    /// The name up to its first hyphen: without its size, or what else tells it from others of its kind.
     pub fn group(&self) -> &str {
         self.name
-            .rsplit_once('-')
+            .split_once('-')
             .map_or(self.name.as_str(), |(group, _)| group)
     }
 }
@@ -49,8 +51,6 @@ pub fn threads_section(threads: u32) -> String {
 pub struct Results {
     /// What the samples are: "CPU time per operation".
     pub quantity: &'static str,
-    /// What they are counted in: "ns".
-    pub unit: &'static str,
     /// The names of the peers.
     pub peers: Vec<String>,
     /// Ours among them.
@@ -95,6 +95,17 @@ pub struct Best {
 }
 
 impl Results {
+    /// These rows and then the other's.
+    ///
+    /// # Panics
+    /// When the peers are not the same.
+    #[must_use]
+    pub fn and(mut self, other: Results) -> Results {
+        assert_eq!(self.peers, other.peers);
+        self.rows.extend(other.rows);
+        self
+    }
+
     /// A peer's number in a row, as a multiple of the baseline's.
     pub fn ratio(&self, row: &Row, peer: usize, measure: Measure) -> Option<f64> {
         let of = |peer: usize| measure.of(&row.cells[peer]);
@@ -194,11 +205,11 @@ pub(crate) mod tests {
         let row = |name: &str, threads, cells: [Cell; 3]| Row {
             name: name.to_owned(),
             section: threads_section(threads),
+            unit: "ns",
             cells: cells.to_vec(),
         };
         Results {
             quantity: "CPU time per operation",
-            unit: "ns",
             peers: ["ours", "base", "other"].map(str::to_owned).to_vec(),
             ours: 0,
             baseline: 1,
@@ -241,6 +252,19 @@ pub(crate) mod tests {
         let best = results.best(&results.rows[1]).unwrap();
         assert_eq!((best.peer, best.ours_to_best), (1, Some(2.0)));
         assert_eq!(results.rows_above(1.25), (1, 2));
+    }
+
+    #[test]
+    fn rows_of_two_results_have_a_mean_together() {
+        let mut other = results();
+        other.rows.truncate(1);
+        other.rows[0].name = "glibc-simple-16".to_owned();
+        assert_eq!(other.groups(), ["glibc"]);
+        let together = results().and(other);
+        assert_eq!(together.rows.len(), 3);
+        let mean = together.mean(0, Measure::PeakRss, |_| true).unwrap();
+        // Of 1/2, 4 and 1/2.
+        assert!((mean - 1.0).abs() < 1e-12);
     }
 
     #[test]

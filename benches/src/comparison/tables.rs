@@ -7,36 +7,46 @@ use crate::table::Table;
 const LIMIT: f64 = 1.25;
 
 /// How wide the column of the rows' names is.
-const FIRST: usize = 18;
+const FIRST: usize = 20;
 
 /// Prints a table of times for each section, one of the kinds of rows, and the means.
 pub fn print(results: &Results) {
     for section in results.sections() {
-        println!(
-            "\n{section}: {} in {}, and multiples of {}'s",
-            results.quantity, results.unit, results.peers[results.baseline]
-        );
         print_rows(results, section);
     }
     let groups = results.groups();
     if groups.len() < results.rows.len() {
         print_groups(results, &groups);
     }
-    print_means(results);
+    print_means(results, "Geometric means over all rows");
     print_errors(results);
 }
 
-/// Prints the peak of resident memory of each row.
+/// Prints the means over all rows of the benches `programs` and `malloc` that are in the results.
+pub fn print_together(results: &Results) {
+    print_means(
+        results,
+        "Programs and classic workloads together: geometric means over all rows",
+    );
+}
+
+/// Prints a table of the peaks of resident memory for each section.
 pub fn print_memory(results: &Results) {
+    for section in results.sections() {
+        print_peaks(results, section);
+    }
+}
+
+fn print_peaks(results: &Results, section: &str) {
     let baseline = &results.peers[results.baseline];
-    println!("\nPeak of resident memory, and multiples of {baseline}'s");
+    println!("\n{section}: peak of resident memory, and multiples of {baseline}'s");
     let base = format!("{baseline} MiB");
     let ours = format!("{} MiB", results.peers[results.ours]);
     let mut headings = vec!["row", &base, &ours];
     let columns = columns(results);
     headings.extend(columns.iter().map(|&peer| results.peers[peer].as_str()));
     let table = Table::new(FIRST, &headings);
-    for row in &results.rows {
+    for row in results.rows.iter().filter(|row| row.section == section) {
         let mib = |peer: usize| {
             cell(
                 Measure::PeakRss
@@ -53,11 +63,16 @@ pub fn print_memory(results: &Results) {
         table.row(&cells);
     }
     table.rule();
-    let mut cells = vec!["mean".to_owned(), String::new(), String::new()];
+    print_mean(&table, results, "mean", Measure::PeakRss, section);
+}
+
+/// The last lines of a section's table.
+fn print_mean(table: &Table, results: &Results, name: &str, measure: Measure, section: &str) {
+    let mut cells = vec![name.to_owned(), String::new(), String::new()];
     cells.extend(
-        columns
+        columns(results)
             .iter()
-            .map(|&peer| cell(results.mean(peer, Measure::PeakRss, |_| true))),
+            .map(|&peer| cell(results.mean(peer, measure, |row| row.section == section))),
     );
     table.row(&cells);
 }
@@ -70,14 +85,21 @@ fn columns(results: &Results) -> Vec<usize> {
 }
 
 fn print_rows(results: &Results, section: &str) {
-    let base = format!("{} {}", results.peers[results.baseline], results.unit);
-    let ours = format!("{} {}", results.peers[results.ours], results.unit);
+    let rows = || results.rows.iter().filter(|row| row.section == section);
+    let unit = rows().next().map_or("", |row| row.unit);
+    let baseline = &results.peers[results.baseline];
+    println!(
+        "\n{section}: {} in {unit}, and multiples of {baseline}'s",
+        results.quantity
+    );
+    let base = format!("{baseline} {unit}");
+    let ours = format!("{} {unit}", results.peers[results.ours]);
     let mut headings = vec!["row", &base, &ours];
     let columns = columns(results);
     headings.extend(columns.iter().map(|&peer| results.peers[peer].as_str()));
     headings.extend(["best peer   ", "ours/best"]);
     let table = Table::new(FIRST, &headings);
-    for row in results.rows.iter().filter(|row| row.section == section) {
+    for row in rows() {
         let time = |peer: usize| cell(Measure::Minimum.of(&row.cells[peer]));
         let mut cells = vec![row.name.clone(), time(results.baseline), time(results.ours)];
         cells.extend(
@@ -92,18 +114,8 @@ fn print_rows(results: &Results, section: &str) {
         table.row(&cells);
     }
     table.rule();
-    for (name, measure) in [
-        ("mean", Measure::Minimum),
-        ("mean of medians", Measure::Median),
-    ] {
-        let mut cells = vec![name.to_owned(), String::new(), String::new()];
-        cells.extend(
-            columns
-                .iter()
-                .map(|&peer| cell(results.mean(peer, measure, |row| row.section == section))),
-        );
-        table.row(&cells);
-    }
+    print_mean(&table, results, "mean", Measure::Minimum, section);
+    print_mean(&table, results, "mean of medians", Measure::Median, section);
 }
 
 fn print_groups(results: &Results, groups: &[&str]) {
@@ -124,9 +136,9 @@ fn print_groups(results: &Results, groups: &[&str]) {
     }
 }
 
-fn print_means(results: &Results) {
+fn print_means(results: &Results, heading: &str) {
     println!(
-        "\nGeometric means over all rows, as multiples of {}'s",
+        "\n{heading}, as multiples of {}'s",
         results.peers[results.baseline]
     );
     let table = Table::new(

@@ -10,7 +10,7 @@ use crate::preload::task::Measurement;
 /// What one process has shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// CPU time for each row that the job fills, in the unit of the results.
+    /// CPU time for each row that the job fills, in the units of their sections.
     pub times: Vec<f64>,
     /// The most memory that was resident, in KiB.
     pub peak_rss_kib: f64,

@@ -17,6 +17,7 @@
 //! | [`library`] | the shared libraries that are preloaded: ours and the peers' |
 //! | [`sources`] | peers that are compiled from the sources in their crates |
 //! | [`process`] | runs a driver process |
+//! | [`rows`] | runs one for each row and library |
 
 pub mod allocator;
 pub mod classic;
@@ -28,6 +29,7 @@ pub mod local;
 pub mod own_memory;
 pub mod process;
 pub mod ring;
+pub mod rows;
 pub mod selection;
 pub mod slots;
 pub mod sources;

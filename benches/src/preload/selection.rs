@@ -7,6 +7,11 @@ use super::workload::{self, Workload};
 use crate::comparison::options::is_called;
 use crate::comparison::results::{Cell, Row, threads_section};
 
+const THREADS: [u32; 2] = [1, 2];
+const REPETITIONS: u32 = 5;
+const MILLISECONDS: u64 = 40;
+const SEED: u64 = 1;
+
 /// Which workloads are measured, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct Selection {
@@ -14,21 +19,35 @@ pub struct Selection {
     #[arg(long, value_name = "NAME")]
     pub row: Vec<String>,
     /// How many threads run at once
-    #[arg(long, value_name = "N,…", default_value = "1,2", value_delimiter = ',',
+    #[arg(long, value_name = "N,…", default_values_t = THREADS, value_delimiter = ',',
         value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Vec<u32>,
     /// How often each peer is measured in each row
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = REPETITIONS, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
     /// How long each measurement lasts, in milliseconds of CPU time of each thread; half as long is warmed up
-    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MS", default_value_t = MILLISECONDS, value_parser = clap::value_parser!(u64).range(1..))]
     milliseconds: u64,
     /// Two repetitions of 10 milliseconds
     #[arg(long, conflicts_with_all = ["repetitions", "milliseconds"])]
     quick: bool,
     /// The seed of the first repetition; the next takes the next number
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = SEED)]
     pub seed: u64,
+}
+
+impl Default for Selection {
+    /// What an empty command line means.
+    fn default() -> Self {
+        Self {
+            row: Vec::new(),
+            threads: THREADS.to_vec(),
+            repetitions: REPETITIONS,
+            milliseconds: MILLISECONDS,
+            quick: false,
+            seed: SEED,
+        }
+    }
 }
 
 /// A workload on a number of threads, and the rows that it fills.
@@ -103,6 +122,7 @@ impl Selection {
                 rows.extend(names.into_iter().map(|name| Row {
                     name,
                     section: threads_section(threads),
+                    unit: "ns",
                     cells: vec![Cell::default(); peers],
                 }));
                 jobs.push(Job {
@@ -133,10 +153,9 @@ mod tests {
         Selection {
             row: row.iter().map(|&row| row.to_owned()).collect(),
             threads: threads.to_vec(),
-            repetitions: 3,
             milliseconds: 5,
-            quick: false,
             seed: 7,
+            ..Selection::default()
         }
     }
 

@@ -5,10 +5,10 @@ use std::thread;
 use std::{ptr, slice};
 
 use super::Episodes;
+use super::contents::{fill, lost};
+use super::lane::Lane;
 use super::sizes::Sizes;
 use crate::preload::family::Family;
-use crate::preload::slots::Slots;
-use crate::random::Random;
 
 const SLOTS: usize = 1 << 14;
 const STEPS: u64 = 40_000;
@@ -19,28 +19,12 @@ pub(super) struct AllocTest {
     lanes: Vec<Lane>,
 }
 
-struct Lane {
-    blocks: Slots,
-    /// The size of each block, and what all its bytes were set to.
-    sizes: Slots,
-    random: Random,
-}
-
 impl AllocTest {
     pub(super) fn new(family: Family, threads: usize, seed: u64) -> Self {
-        let lane = |thread| {
-            let mut lane = Lane {
-                blocks: Slots::new(SLOTS),
-                sizes: Slots::new(SLOTS),
-                random: Random::new(seed + thread as u64),
-            };
-            lane.blocks.blocks().fill(ptr::null_mut());
-            lane
-        };
         Self {
             family,
             sizes: Sizes::log_between(8, 1024, seed),
-            lanes: (0..threads).map(lane).collect(),
+            lanes: Lane::for_each(threads, SLOTS, seed),
         }
     }
 }
@@ -68,7 +52,7 @@ fn toggle(family: Family, sizes: &Sizes, lane: &mut Lane) {
             *length = sizes.choose(bits);
             *block = family.malloc(*length);
             // SAFETY: the new block has that many bytes.
-            unsafe { ptr::write_bytes(*block, place as u8, *length) };
+            unsafe { fill(*block, *length, place as u8) };
         } else {
             // SAFETY: the block is live, has that many bytes, all of which were written, and is only known here.
             let sum: u64 = unsafe { slice::from_raw_parts(*block, *length) }
@@ -76,8 +60,7 @@ fn toggle(family: Family, sizes: &Sizes, lane: &mut Lane) {
                 .map(|&byte| u64::from(byte))
                 .sum();
             if sum != u64::from(place as u8) * *length as u64 {
-                eprintln!("a block of {length} bytes has lost what was written to it");
-                std::process::abort();
+                lost();
             }
             // SAFETY: live, and forgotten with this.
             unsafe { family.free(*block) };
