@@ -36,6 +36,7 @@ use core::ptr::NonNull;
 use static_assertions::const_assert_eq;
 
 use crate::region::WORD;
+use crate::slab::bits::{count_ones, processor};
 use crate::slab::class::{
     CLASS_OF_STEPS, CLASSES, QUICK, SLAB_GRANULE_LOG2, STEP, STEP_LOG2, TABLE, class_of_size,
     divide, quick_class_of,
@@ -88,6 +89,10 @@ struct Shelf {
 /// Empty slabs of so many bytes are kept though others are needed.
 const KEPT_AT_ALL_EVENTS: usize = 32 << SLAB_GRANULE_LOG2;
 
+/// One in so many slabs that have got free objects again is for the pool to see to, which also has
+/// others things to see to now and then.
+const SEEN_BY_POOL: usize = 8;
+
 /// How many empty slabs are given up at a time, at most.
 const MOST_GIVEN_UP: usize = 32;
 
@@ -112,6 +117,8 @@ pub struct LocalHeap {
     /// The least of these bytes since [`LocalHeap::give_up_unneeded`], and the period of that.
     least_kept: Cell<usize>,
     pub(crate) period: Cell<usize>,
+    /// How many quotas were used up by frees of the owner's.
+    counted: Cell<usize>,
     /// The class whose empty slabs are the next to be given up for others.
     next_given_up: Cell<usize>,
     /// Objects that were ever checked out.
@@ -213,6 +220,7 @@ impl LocalHeap {
             keeps_bytes: Cell::new(0),
             least_kept: Cell::new(0),
             period: Cell::new(0),
+            counted: Cell::new(0),
             next_given_up: Cell::new(0),
             checked_out: AtomicUsize::new(0),
             next: Cell::new(0),
@@ -254,6 +262,7 @@ impl LocalHeap {
             place.write(LocalHeap::empty());
             place.as_ref()
         };
+        processor::look();
         heap.pool.set(pool);
         heap.keeps_bytes.set(keeps);
         for (bin, class) in heap.bins.iter().zip(&TABLE) {
@@ -399,6 +408,31 @@ impl LocalHeap {
 
 /// What can be done from outside the fast paths without the pool.
 impl LocalHeap {
+    /// Looks at a slab after an object was freed by [`LocalHeap::give`]. Answers it if that is for
+    /// [`Pool::settle`](crate::Pool::settle) to do. O(1).
+    ///
+    /// # Safety
+    /// As for [`Pool::settle`](crate::Pool::settle).
+    #[inline]
+    pub unsafe fn settle_alone(&self, unsettled: Unsettled) -> Option<Unsettled> {
+        let counted = self.counted.get().wrapping_add(1);
+        self.counted.set(counted);
+        // SAFETY: it is a slab of this local heap's (condition).
+        let slab = unsafe { Descriptor::at(unsettled.0) };
+        // As if none of the frees was the second of its object: if one was, this is found when the new
+        // quota is used up.
+        let used = slab.count.get().saturating_sub(slab.quota_when_full());
+        let is_for_pool = counted.is_multiple_of(SEEN_BY_POOL);
+        if slab.state.get() != State::Full || used == 0 || is_for_pool {
+            return Some(unsettled);
+        }
+        slab.state.set(State::Available);
+        slab.quota.set(used);
+        // SAFETY: full slabs are on no shelf.
+        unsafe { self.put_on(slab) }
+        None
+    }
+
     /// The slab that an address lies in, as far as this local heap knows the map.
     #[inline(always)]
     fn slab_at(&self, address: usize) -> Option<&Descriptor> {
@@ -542,7 +576,12 @@ impl Bin {
     /// Takes the lowest object that is checked out.
     #[inline(always)]
     fn take(&self) -> Option<NonNull<u8>> {
-        let word = self.word.load(Ordering::Relaxed);
+        self.take_of(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Takes the lowest of the objects `word`, and checks out the others.
+    #[inline(always)]
+    fn take_of(&self, word: usize) -> Option<NonNull<u8>> {
         if word == 0 {
             return None;
         }
@@ -564,22 +603,36 @@ impl LocalHeap {
     /// objects. Looks at a bounded number of slabs.
     pub(crate) unsafe fn refill(&self, class: usize) -> Option<NonNull<u8>> {
         let bin = self.bins.get(class)?;
-        if let Some(object) = bin.take() {
-            return Some(object);
+        let mut ready = bin.word.load(Ordering::Relaxed);
+        if ready == 0 {
+            // SAFETY: the same conditions.
+            ready = unsafe { self.check_out(class) };
+            if ready == 0 {
+                // SAFETY: as above.
+                ready = unsafe { self.check_out_of_others(class) };
+            }
         }
+        bin.take_of(ready)
+    }
+
+    /// Checks out objects of a slab on the shelf, which becomes the current one: so many bits are set.
+    #[cold]
+    #[inline(never)]
+    unsafe fn check_out_of_others(&self, class: usize) -> usize {
         loop {
             // SAFETY: the bin's slab is this local heap's.
             unsafe {
-                if self.check_out(class) {
-                    return bin.take();
-                }
                 self.leave_current(class);
                 let next = self.shelves[class].first.get();
                 if next == 0 {
-                    return None;
+                    return 0;
                 }
                 // It has free objects, unless all of them were freed twice: then it is left.
                 self.make_current(Descriptor::at(next));
+                let ready = self.check_out(class);
+                if ready != 0 {
+                    return ready;
+                }
             }
         }
     }
@@ -591,24 +644,24 @@ impl LocalHeap {
         (current != 0).then(|| unsafe { Descriptor::at(current) })
     }
 
-    /// Checks out objects of the current slab, if the bin has run dry. Answers whether there are any.
+    /// Finds objects of the current slab for the bin, which has run dry: a bit is set for each. They are
+    /// for the caller to put there.
     #[inline(always)]
-    unsafe fn check_out(&self, class: usize) -> bool {
+    unsafe fn check_out(&self, class: usize) -> usize {
         let bin = &self.bins[class];
         // SAFETY: forwarded.
         let Some(slab) = (unsafe { self.current(class) }) else {
-            return false;
+            return 0;
         };
         let Some((word, free)) = slab.check_out(bin.checked_out_last(slab)) else {
-            return false;
+            return 0;
         };
         slab.quota.set(UNLIMITED);
         bin.base
             .set(slab.start.get() + word * bin.size.get() * BITS);
         bin.source.set(slab.address_of_bits(word));
-        bin.word.store(free, Ordering::Relaxed);
-        self.count_checked_out(free.count_ones() as usize);
-        true
+        self.count_checked_out(count_ones(free));
+        free
     }
 
     fn count_checked_out(&self, objects: usize) {
@@ -629,6 +682,7 @@ impl LocalHeap {
     }
 
     /// Takes a slab with free objects from its shelf.
+    #[inline(always)]
     unsafe fn make_current(&self, slab: &Descriptor) {
         let class = slab.class.get() as usize;
         let bin = &self.bins[class];

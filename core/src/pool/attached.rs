@@ -437,7 +437,11 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     #[inline(never)]
     pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
         // SAFETY: the slab is the local heap's, to which the caller is bound.
-        unsafe { self.settle_slab(local, Descriptor::at(unsettled.0)) }
+        unsafe {
+            if let Some(unsettled) = local.settle_alone(unsettled) {
+                self.settle_slab(local, Descriptor::at(unsettled.0));
+            }
+        }
     }
 
     /// # Safety

@@ -61,7 +61,7 @@ const PARTS: usize = 16;
 const SOON: usize = 10;
 
 /// Operations off the fast path from one question for the time to the next.
-const OPERATIONS: usize = 32;
+const OPERATIONS: usize = 8;
 
 /// [`PurgePolicy`], as a number of milliseconds from one look to the next.
 const AT_ONCE: usize = 0;

@@ -7,6 +7,52 @@ use super::descriptor::Descriptor;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 use {super::remote::BITS, crate::sync::Ordering};
 
+/// How many bits of a word are set.
+///
+/// All but the oldest x86-64 processors have an instruction for it, which compilers may not rely on.
+#[inline(always)]
+pub(crate) fn count_ones(word: usize) -> usize {
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+    if processor::COUNTS_BITS.load(core::sync::atomic::Ordering::Relaxed) {
+        let count: usize;
+        // SAFETY: the processor has the instruction, which reads and writes registers only.
+        unsafe {
+            core::arch::asm!("popcnt {}, {}", lateout(reg) count, in(reg) word,
+                options(pure, nomem, nostack));
+        }
+        return count;
+    }
+    word.count_ones() as usize
+}
+
+/// What the processor can do, if somebody has looked.
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+pub(crate) mod processor {
+    use core::arch::x86_64::__cpuid;
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) static COUNTS_BITS: AtomicBool = AtomicBool::new(false);
+
+    /// Looks what it can do, unless that is known.
+    pub(crate) fn look() {
+        /// In `ecx` of leaf 1.
+        const POPCNT: u32 = 1 << 23;
+        if COUNTS_BITS.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: every x86-64 processor has the instruction and this leaf.
+        #[allow(unused_unsafe, reason = "older toolchains want it")]
+        let features = unsafe { __cpuid(1) };
+        COUNTS_BITS.store(features.ecx & POPCNT != 0, Ordering::Relaxed);
+    }
+}
+
+/// Elsewhere there is nothing to know.
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+pub(crate) mod processor {
+    pub(crate) fn look() {}
+}
+
 impl Descriptor {
     /// Counts the quota down, and answers whether it is used up. Only the owner may.
     #[inline(always)]

@@ -179,7 +179,11 @@ pub(crate) unsafe fn free(block: *mut u8) {
 #[cold]
 #[inline(never)]
 unsafe fn settle(local: &LocalHeap, slab: Unsettled) {
-    if let Some(arena) = runtime::existing_main_arena() {
+    // SAFETY: forwarded.
+    let slab = unsafe { local.settle_alone(slab) };
+    if let Some(slab) = slab
+        && let Some(arena) = runtime::existing_main_arena()
+    {
         // SAFETY: forwarded.
         unsafe {
             if arena.is_available() {
