@@ -534,9 +534,19 @@ impl<'r> Heap<'r> {
         new_size: usize,
     ) -> Result<Option<Moving>, Refusal> {
         self.count_reallocation();
-        let used = self
-            .tlsf
-            .used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        let block = self.tlsf.memory.offset_of(ptr.addr().get());
+        #[cfg(feature = "fast")]
+        if new_size <= MAX_SIZE {
+            let payload = layout.map(|layout| layout.size());
+            if self
+                .tlsf
+                .near()
+                .grow(block, payload, block::size_for(new_size))
+            {
+                return Ok(None);
+            }
+        }
+        let used = self.tlsf.used(block)?;
         let usable = used.size() - WORD;
         if !used.served(layout.map(|layout| layout.size())) {
             return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));

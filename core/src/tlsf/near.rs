@@ -361,6 +361,66 @@ impl Near {
         Ok(())
     }
 
+    /// Lets a used block grow to `need` bytes where it lies, if the block behind it is free and something of
+    /// it is left over. Answers whether that was done; if not, nothing was changed. `payload` is as for
+    /// [`Near::free`].
+    #[inline(always)]
+    pub(crate) fn grow(self, block: usize, payload: Option<usize>, need: usize) -> bool {
+        let Some(used) = self.used(block) else {
+            return false;
+        };
+        let (size, following) = (used.size(), used.following());
+        if need <= size || !used.served(payload) {
+            return false;
+        }
+        let memory = self.0.memory;
+        // SAFETY: `used` was checked, so the next header, which may be the end mark, lies in the region. A
+        // free block is touched only after its words were found to agree with one another.
+        unsafe {
+            let word = memory.read_any(header(following));
+            let end = following.wrapping_sub(word);
+            let rest_at = block.wrapping_add(need);
+            if !block::is_free(word)
+                || word & !SIZE_MASK != 0
+                || end > self.reach_anew()
+                || end < rest_at.wrapping_add(MIN_BLOCK)
+                || memory.read_any_foot(end) != word
+            {
+                return false;
+            }
+            let rest = end.wrapping_sub(rest_at);
+            let (list, bin) = (bin_of(block::free(word)), bin_of(rest));
+            // Of a large block, the rest is in the same list.
+            if list == bin && self.0.first_of(list) == following {
+                let found = Found {
+                    block: following,
+                    end,
+                    list,
+                };
+                let Ok(after) = self.before_replacing(found, rest_at.wrapping_sub(following))
+                else {
+                    return false;
+                };
+                self.write_first(bin, rest_at, end, block::free(rest), after);
+            } else {
+                if self.unlink(following).is_err() {
+                    return false;
+                }
+                self.insert(rest_at, end, rest);
+            }
+            compiler_fence(Ordering::Release);
+            let flags = used.decoded & !SIZE_MASK;
+            memory.write(header(block), self.0.used_word(need) | flags);
+            let control = self.0.control();
+            self.0.forget_freed();
+            if rest_at > control.written.get() {
+                control.written.set(rest_at);
+            }
+            control.count_used(control.used.get() + need - size);
+        }
+        true
+    }
+
     /// The end of the region. Reading it anew is cheaper than a register for it in the whole of an
     /// operation.
     #[inline(always)]
