@@ -304,6 +304,18 @@ impl<'r> Heap<'r> {
         unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
+    /// The highest number of bytes that were in use at a time.
+    #[cfg(feature = "lock")]
+    pub(crate) fn peak(&self) -> usize {
+        self.tlsf.control().peak.get()
+    }
+
+    /// As if no more than that had been in use.
+    #[cfg(feature = "lock")]
+    pub(crate) fn set_peak(&mut self, peak: usize) {
+        self.tlsf.control().peak.set(peak);
+    }
+
     /// Bytes of free blocks that have been written to since they were known to be zero.
     #[cfg(feature = "lock")]
     pub(crate) fn used_before(&self) -> usize {
@@ -325,10 +337,14 @@ impl<'r> Heap<'r> {
         let fresh = self.fresh();
         let block = self.try_allocate(Layout::from_size_align(size, 1).ok()?);
         let control = self.tlsf.control();
-        control.written.set(written);
         control.peak.set(peak);
         let block = block.ok()?;
         let start = self.tlsf.memory.offset_of(block.addr().get());
+        // The search may have come upon a larger one, and have written the links of its rest behind this.
+        let taken = self.try_usable_size(block).unwrap_or(size) + WORD;
+        if start + taken == control.end.get() {
+            control.written.set(written);
+        }
         Some((block, fresh.saturating_sub(start).min(size)))
     }
 
@@ -616,6 +632,22 @@ impl<'r> Heap<'r> {
     pub(crate) fn try_usable_size(&self, ptr: NonNull<u8>) -> Result<usize, Refusal> {
         self.tlsf
             .usable(self.tlsf.memory.offset_of(ptr.addr().get()))
+    }
+
+    /// The same, for a block that was asked for with `size`, if that is known.
+    #[cfg(feature = "lock")]
+    pub(crate) fn try_usable_size_as(
+        &self,
+        ptr: NonNull<u8>,
+        size: Option<usize>,
+    ) -> Result<usize, Refusal> {
+        let used = self
+            .tlsf
+            .used(self.tlsf.memory.offset_of(ptr.addr().get()))?;
+        if !used.served(size) {
+            return Err(Refusal::Fault(FaultKind::SizeMismatch, used.block));
+        }
+        Ok(used.size() - WORD)
     }
 
     /// Makes the `additional` bytes right behind the first region part of it, joined with the

@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use core::time::Duration;
 
-use allotment_core::{BackedPool, Backing, LocalHeap, PurgePolicy, panic_on_fault};
+use allotment_core::{BackedPool, Backing, LocalHeap, PurgePolicy, Stats, panic_on_fault};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -342,4 +342,172 @@ fn nobody_is_refused_what_is_about_to_go_back() {
     });
     pool.pool().check().unwrap();
     assert_eq!(pool.pool().stats().live_blocks, 0);
+}
+
+/// What is free is not always found as the largest block: a search may come upon a larger one.
+#[test]
+fn memory_that_was_out_is_zero_where_it_was() {
+    let pool = pool(64 * MIB, 64 * MIB);
+    let larger: Vec<_> = (0..4)
+        .map(|_| [filled(&pool, 4 * MIB, 1), filled(&pool, 128 * KIB, 2)])
+        .collect();
+    // The last block, which nobody has used but for its start, is a little larger than four that come
+    // before it in their list, and the one that was freed last.
+    let rest = pool.pool().stats().largest_free;
+    let _filler = filled(&pool, rest - MIB - 24 * KIB, 3);
+    let start = filled(&pool, 64, 4);
+    for [block, _] in &larger {
+        free(&pool, *block);
+    }
+    free(&pool, start);
+    for n in 0..4 {
+        filled(&pool, 3 * MIB - (12 - n) * KIB, 5);
+    }
+    pool.set_purge_policy(PurgePolicy::AtOnce);
+    assert!(pool.give_back_idle(usize::MAX) > 3 * MIB);
+    pool.pool().check().unwrap();
+    let layout = Layout::from_size_align(MIB + 16 * KIB, 16).unwrap();
+    // SAFETY: the empty local heap is anybody's.
+    let block = unsafe { pool.allocate_zeroed_in(LocalHeap::EMPTY, layout) }.unwrap();
+    assert_filled(block, layout.size(), 0);
+}
+
+/// A thread comes, uses much, and ends; another frees the rest for it.
+#[test]
+fn what_threads_leave_behind_goes_back() {
+    for policy in [
+        PurgePolicy::AtOnce,
+        PurgePolicy::Decay(Duration::from_secs(1)),
+    ] {
+        let pool = pool(64 * MIB, 64 * MIB);
+        pool.set_purge_policy(policy);
+        let layout = Layout::from_size_align(1000, 16).unwrap();
+        // SAFETY: local heaps live as long as the pool; each object is freed once.
+        unsafe {
+            let (gone, other) = (pool.pool().attach().unwrap(), pool.pool().attach().unwrap());
+            let objects: Vec<_> = (0..30 * MIB / 1000)
+                .map(|_| pool.allocate_in(gone.as_ref(), layout).unwrap())
+                .collect();
+            let (own, others) = objects.split_at(objects.len() / 2);
+            for &object in own {
+                pool.free_in(gone.as_ref(), object, None);
+            }
+            pool.pool().detach(gone);
+            for &object in others {
+                pool.free_in(other.as_ref(), object, None);
+            }
+        }
+        let mut pages = std::collections::BTreeSet::new();
+        for _ in 0..50 {
+            pool.backing().pass(100);
+            go_on(&pool);
+            for (first, len) in pool.backing().given.take() {
+                pages.extend((first..first + len).step_by(PAGE));
+            }
+        }
+        let bytes = pages.len() * PAGE;
+        assert!(bytes > 25 * MIB, "{policy:?}: {bytes} bytes");
+        pool.pool().check().unwrap();
+    }
+}
+
+/// A free that is refused leaves the block as it was, content and all.
+#[test]
+fn what_is_refused_does_not_go_back() {
+    let pool = pool(64 * MIB, 64 * MIB);
+    pool.set_purge_policy(PurgePolicy::AtOnce);
+    let block = filled(&pool, MIB, 7);
+    let wrong = Layout::from_size_align(2 * MIB, 16).unwrap();
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // SAFETY: the wrong layout is what is tested: it is noticed.
+        unsafe { pool.free_in(LocalHeap::EMPTY, block, Some(wrong)) }
+    }));
+    assert!(refused.is_err());
+    assert_filled(block, MIB, 7);
+    free(&pool, block);
+    pool.pool().check().unwrap();
+}
+
+/// What is out of the pool counts neither as used nor for the peak.
+#[test]
+fn figures_are_right_while_memory_goes_back() {
+    struct Watching(Pages, RefCell<Vec<Stats>>, Cell<*const WatchedPool>);
+    type WatchedPool = BackedPool<spin::Mutex<()>, Watching>;
+
+    // SAFETY: as for the pages.
+    unsafe impl Backing for Watching {
+        type Lock = spin::Mutex<()>;
+
+        fn start(&self) -> NonNull<u8> {
+            self.0.start()
+        }
+
+        fn capacity(&self) -> usize {
+            self.0.capacity()
+        }
+
+        fn committed(&self) -> usize {
+            self.0.committed()
+        }
+
+        fn is_zeroed(&self) -> bool {
+            true
+        }
+
+        fn commit(&self, len: usize) -> bool {
+            self.0.commit(len)
+        }
+
+        unsafe fn decommit(&self, start: NonNull<u8>, len: usize) -> usize {
+            // SAFETY: the pool outlives the call; another thread could do the same.
+            let pool = unsafe { &*self.2.get() }.pool();
+            let layout = Layout::from_size_align(100 * KIB, 16).unwrap();
+            if let Some(block) = pool.allocate(layout) {
+                // SAFETY: freed with the layout that it was allocated with.
+                unsafe { pool.deallocate(block, layout) }
+            }
+            self.1.borrow_mut().push(pool.stats());
+            pool.check().unwrap();
+            // SAFETY: forwarded.
+            unsafe { self.0.decommit(start, len) }
+        }
+    }
+
+    let pages = Pages::new(64 * MIB, 64 * MIB);
+    let watching = Watching(pages, RefCell::default(), Cell::new(core::ptr::null()));
+    let pool: WatchedPool = BackedPool::new(watching, panic_on_fault).unwrap();
+    pool.backing().2.set(&raw const pool);
+    let layout = Layout::from_size_align(3 * MIB, 16).unwrap();
+    // SAFETY: the empty local heap is anybody's; each block is freed once.
+    unsafe {
+        let blocks = [(); 9].map(|()| pool.allocate_in(LocalHeap::EMPTY, layout).unwrap());
+        for block in blocks.into_iter().step_by(2) {
+            pool.free_in(LocalHeap::EMPTY, block, None);
+        }
+    }
+    let before = pool.pool().stats();
+    pool.set_purge_policy(PurgePolicy::AtOnce);
+    assert!(pool.give_back_idle(usize::MAX) > 10 * MIB);
+    let seen = pool.backing().1.take();
+    assert!(seen.len() >= 4);
+    for stats in seen.into_iter().chain([pool.pool().stats()]) {
+        let figures = |stats: Stats| {
+            let Stats {
+                used_bytes,
+                free_bytes,
+                overhead_bytes,
+                peak_bytes,
+                live_blocks,
+                ..
+            } = stats;
+            [
+                used_bytes,
+                free_bytes,
+                overhead_bytes,
+                peak_bytes,
+                live_blocks,
+            ]
+        };
+        assert_eq!(figures(stats), figures(before));
+    }
 }

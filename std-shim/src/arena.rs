@@ -40,6 +40,9 @@ impl Pages {
     }
 }
 
+// SAFETY: the mapping is changed only when nobody else is there; the rest of it may be shared.
+unsafe impl Sync for Pages {}
+
 // SAFETY: the range is mapped as long as the mapping lives, and never moves. What is committed can be
 // read and written, and stays what it is: `release` alone changes it.
 unsafe impl Backing for Pages {

@@ -131,6 +131,10 @@ pub struct BackedPool<R: RawMutex + 'static, B: Backing> {
     interval: AtomicUsize,
     /// When the next one is due, in milliseconds of the backing's time.
     due: AtomicUsize,
+    /// The period in which idle local heaps have given up what they have.
+    period: AtomicUsize,
+    /// How often the pool has grown, or got back what was out.
+    changes: AtomicUsize,
     /// Operations until the time is asked for. Counts that get lost when two threads count at once do
     /// not matter.
     countdown: AtomicUsize,
@@ -146,9 +150,8 @@ struct Looking {
     out: [Cell<Option<NonNull<u8>>>; MOST_BLOCKS],
 }
 
-// SAFETY: the pool may be shared; the backing is asked by one thread at a time, the holder of the
-// lock, or answers what never changes, or changes under the lock alone.
-unsafe impl<R: RawMutex + Sync, B: Backing + Send> Sync for BackedPool<R, B> where B::Lock: Sync {}
+// SAFETY: the pool and the backing may be shared; the rest is guarded by the lock, or atomic.
+unsafe impl<R: RawMutex + Sync, B: Backing + Sync> Sync for BackedPool<R, B> where B::Lock: Sync {}
 // SAFETY: it owns nothing of any thread's.
 unsafe impl<R: RawMutex + Send, B: Backing + Send> Send for BackedPool<R, B> {}
 
@@ -189,6 +192,8 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             }),
             interval: AtomicUsize::new(NEVER),
             due: AtomicUsize::new(0),
+            period: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
             countdown: AtomicUsize::new(OPERATIONS),
         })
     }
@@ -340,7 +345,7 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     #[inline]
     pub unsafe fn free_in(&self, local: &LocalHeap, block: NonNull<u8>, layout: Option<Layout>) {
         if self.interval.load(Ordering::Relaxed) == AT_ONCE {
-            let Some(size) = self.pool.usable_size(block) else {
+            let Some(size) = self.pool.usable_size_as(block, layout) else {
                 return;
             };
             if size >= LEAST {
@@ -376,11 +381,12 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     /// As for [`Pool::allocate_in`].
     pub unsafe fn purge(&self, local: &LocalHeap) -> usize {
         let mut bytes = 0;
+        // SAFETY: forwarded.
+        unsafe { self.pool.trim(local) };
         // SAFETY: forwarded; objects and blocks that are free hold nothing that anybody needs, but for
         // the words that are left out; the pool is locked.
         self.locked(|| unsafe {
             self.put_back();
-            self.pool.trim(local);
             let mut give_back = |address, len| {
                 let start = core::ptr::with_exposed_provenance_mut(address);
                 if let Some(start) = NonNull::new(start) {
@@ -397,10 +403,10 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         bytes
     }
 
-    /// Takes a look at what is free and was in use before, as is done ten times in the time of a decay, and gives back what nobody
-    /// has needed since the tenth look before; under [`PurgePolicy::AtOnce`], all that is free. This is for
-    /// whoever has no clock, but a timer or a thread of its own. Answers the number of bytes, among which
-    /// may be some that were given back before.
+    /// Takes a look at what is free and was in use before, as is done ten times in the time of a decay, and
+    /// gives back what nobody has needed since the tenth look before; under [`PurgePolicy::AtOnce`], all
+    /// that is free. This is for whoever has no clock, but a timer or a thread of its own. Answers the number
+    /// of bytes, among which may be some that were given back before.
     ///
     /// At most `most` bytes go back; if there are more, the next call goes on with them, without a look.
     /// They come from the 128 largest free blocks, if these have 64 KiB at least.
@@ -434,13 +440,9 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             if idle < LEAST {
                 break;
             }
-            let Some((block, size)) = self
-                .pool
-                .with(|heap| self.pool.control().take_out(heap, LEAST))
-            else {
+            let Some((block, size)) = self.take_out(out) else {
                 break;
             };
-            out.set(Some(block));
             let part = size.min(idle);
             idle -= part;
             let passed = before.min(part);
@@ -464,16 +466,37 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         given
     }
 
+    /// Takes the largest free block out of the pool.
+    fn take_out(&self, out: &Cell<Option<NonNull<u8>>>) -> Option<(NonNull<u8>, usize)> {
+        self.pool.with(|heap| {
+            let taken = self.pool.control().take_out(heap, LEAST)?;
+            // A fork's child has it from here.
+            out.set(Some(taken.0));
+            Some(taken)
+        })
+    }
+
     /// Puts back what was taken out, be it by one who did not come so far before a fork. With the
     /// backing's lock held.
     fn put_back(&self) {
         // SAFETY: the lock is held.
         let looking = unsafe { &*self.looking.get() };
         // Last one first, so that those of a size come in the same order the next time.
-        for block in looking.out.iter().rev().filter_map(Cell::take) {
-            self.pool
-                .with(|heap| self.pool.control().put_back(heap, block));
+        for out in looking.out.iter().rev() {
+            if let Some(block) = out.get() {
+                self.pool.with(|heap| {
+                    self.pool.control().put_back(heap, block);
+                    out.set(None);
+                });
+                self.count_change();
+            }
         }
+    }
+
+    fn count_change(&self) {
+        let changes = self.changes.load(Ordering::Relaxed);
+        self.changes
+            .store(changes.wrapping_add(1), Ordering::Release);
     }
 
     /// Counts an operation off the fast path, and sees to what is due.
@@ -513,6 +536,11 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         if !local.is_empty_heap() && local.period.replace(period) != period {
             // SAFETY: forwarded.
             unsafe { self.pool.give_up_unneeded(local, at_once) }
+        }
+        if self.period.load(Ordering::Relaxed) != period {
+            self.period.store(period, Ordering::Relaxed);
+            // SAFETY: the empty local heap is anybody's.
+            unsafe { self.pool.trim(LocalHeap::EMPTY) }
         }
         // Due times are less than half of all numbers away.
         if (now.wrapping_sub(self.due.load(Ordering::Relaxed)) as isize) < 0 {
@@ -560,16 +588,21 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         layout: Layout,
         mut attempt: impl FnMut() -> Option<NonNull<u8>>,
     ) -> Option<NonNull<u8>> {
-        self.locked(|| {
-            self.put_back();
-            // Another thread may have made the pool grow meanwhile, or have put back what it had out.
-            loop {
-                match attempt() {
-                    None if self.grow(layout) => {}
-                    result => break result,
-                }
+        loop {
+            let changes = self.changes.load(Ordering::Acquire);
+            if let Some(block) = attempt() {
+                return Some(block);
             }
-        })?
+            // The attempt is not made with the lock held, since it may call the fault handler.
+            let is_worth_another = self.locked(|| {
+                self.put_back();
+                // Another thread may have made the pool grow meanwhile, or have put back what it had out.
+                self.changes.load(Ordering::Relaxed) != changes || self.grow(layout)
+            })?;
+            if !is_worth_another {
+                return None;
+            }
+        }
     }
 
     /// Takes more of the backing into the pool, enough for the request if that is possible. Answers
@@ -598,7 +631,11 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         }
         // SAFETY: the bytes right behind the region were committed just now, and are zero if the
         // backing says so.
-        done && unsafe { self.pool.extend(backing.committed() - committed) }.is_ok()
+        let grown = done && unsafe { self.pool.extend(backing.committed() - committed) }.is_ok();
+        if grown {
+            self.count_change();
+        }
+        grown
     }
 
     /// Opens the backing's lock in the child of a fork, unless the caller has interrupted its holder.

@@ -45,6 +45,10 @@ pub(crate) struct Control {
     /// Blocks of the heap that hold chunks, maps and local heaps, and their bytes.
     pub(crate) own_blocks: Cell<usize>,
     pub(crate) own_bytes: Cell<usize>,
+    /// The part of these bytes that is as good as free: see [`Control::take_out`].
+    pub(crate) out_bytes: Cell<usize>,
+    /// The heap's peak when it was last known without these.
+    peak_before: Cell<usize>,
     /// Such blocks allocated so far.
     pub(crate) own_ever: Cell<usize>,
     /// Slabs acquired so far.
@@ -155,6 +159,8 @@ impl Control {
             slab_bytes: Cell::new(0),
             own_blocks: Cell::new(0),
             own_bytes: Cell::new(0),
+            out_bytes: Cell::new(0),
+            peak_before: Cell::new(0),
             own_ever: Cell::new(0),
             acquired: Cell::new(0),
             before_heap,
@@ -235,7 +241,7 @@ impl Control {
     fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
         // SAFETY: `allocate` added the margin.
         let block = unsafe { place.byte_sub(MARGIN) };
-        self.put_back(heap, block);
+        self.free_own(heap, block);
     }
 
     /// Counts a block as the pool's own.
@@ -253,13 +259,36 @@ impl Control {
         heap: &mut Heap<'_>,
         least: usize,
     ) -> Option<(NonNull<u8>, usize)> {
+        let peak = self.peak(heap);
         let (block, used_before) = heap.take_out_largest(least)?;
+        self.peak_before.set(peak);
         self.count_own(heap, block);
+        let bytes = Control::block_bytes(heap, block);
+        self.out_bytes.set(self.out_bytes.get() + bytes);
         Some((block, used_before))
     }
 
     /// Puts back what was [taken out](Control::take_out).
     pub(crate) fn put_back(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
+        let peak = self.peak(heap);
+        self.peak_before.set(peak);
+        heap.set_peak(peak);
+        let bytes = Control::block_bytes(heap, block);
+        self.out_bytes
+            .set(self.out_bytes.get().saturating_sub(bytes));
+        self.free_own(heap, block);
+    }
+
+    /// The heap's peak, without what is out.
+    pub(crate) fn peak(&self, heap: &Heap<'_>) -> usize {
+        match self.out_bytes.get() {
+            0 => heap.peak(),
+            out => heap.peak().saturating_sub(out).max(self.peak_before.get()),
+        }
+    }
+
+    /// Frees a block of the pool's own.
+    fn free_own(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
         let bytes = Control::block_bytes(heap, block);
         if heap.try_free(block, None).is_ok() {
             self.own_blocks.set(self.own_blocks.get() - 1);

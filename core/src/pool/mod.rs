@@ -380,14 +380,20 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// The bytes that a block can hold. See [`Heap::usable_size`].
     #[must_use]
     pub fn usable_size(&self, ptr: NonNull<u8>) -> Option<usize> {
+        self.usable_size_as(ptr, None)
+    }
+
+    /// The same. If it is not a block that `layout` may have been asked for, this is reported.
+    fn usable_size_as(&self, ptr: NonNull<u8>, layout: Option<Layout>) -> Option<usize> {
         if let Some(slab) = self.control().slab_of(ptr.addr().get()) {
             return self
-                .object_of(LocalHeap::EMPTY, slab, ptr, None)
+                .object_of(LocalHeap::EMPTY, slab, ptr, layout)
                 .map(|_| slab.class().size);
         }
-        match self.with(|heap| heap.try_usable_size(ptr)) {
+        let size = layout.map(|layout| layout.size());
+        match self.with(|heap| heap.try_usable_size_as(ptr, size)) {
             Ok(size) => Some(size),
-            Err(refusal) => self.refuse(refusal, 0),
+            Err(refusal) => self.refuse(refusal, size.unwrap_or(0)),
         }
     }
 
@@ -424,14 +430,17 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         self.with(|heap| {
             let census = control.census();
             let mut stats = heap.stats();
+            stats.peak_bytes = control.peak(heap);
             let (slabs, own) = (control.slabs.get(), control.own_blocks.get());
             stats.region_bytes += control.before_heap;
             stats.overhead_bytes += control.before_heap;
             stats.slab_free_bytes = control.slab_bytes.get().saturating_sub(census.used_bytes);
-            stats.free_bytes += stats.slab_free_bytes;
+            let out = control.out_bytes.get();
+            stats.free_bytes += stats.slab_free_bytes + out;
             stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
-            stats.overhead_bytes += control.own_bytes.get();
-            stats.peak_bytes = stats.peak_bytes.saturating_sub(control.own_bytes.get());
+            let own_bytes = control.own_bytes.get() - out;
+            stats.overhead_bytes += own_bytes;
+            stats.peak_bytes = stats.peak_bytes.saturating_sub(own_bytes);
             stats.live_blocks = stats.live_blocks - slabs - own + census.used;
             stats.allocations = (stats.allocations + census.handed_out)
                 .saturating_sub(control.acquired.get() + control.own_ever.get());
