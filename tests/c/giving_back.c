@@ -1,17 +1,9 @@
 /* ALLOT_PURGE: "never", "at-once" and "1" (second). The argument says which it is. */
-#include "check.h"
+#include "resident.h"
 #include <time.h>
 #include <unistd.h>
 
 enum { MIB = 1 << 20, BLOCK = 3 * MIB, BLOCKS = 40, SMALL = 1000, SMALLS = 60000 };
-
-static size_t resident_bytes(void) {
-    long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm && fscanf(statm, "%*d %ld", &pages) == 1);
-    fclose(statm);
-    return (size_t)pages * 4096;
-}
 
 static char *blocks[BLOCKS], *smalls[SMALLS];
 

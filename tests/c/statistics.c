@@ -1,17 +1,9 @@
 /* mallinfo2, mallinfo, malloc_info, malloc_stats, malloc_trim, mallopt: our numbers. */
-#include "check.h"
+#include "resident.h"
 #include <malloc.h>
 #include <unistd.h>
 
 enum { BLOCK = 60000, BLOCKS = 1000 };
-
-static size_t resident_bytes(void) {
-    long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm && fscanf(statm, "%*d %ld", &pages) == 1);
-    fclose(statm);
-    return (size_t)pages * 4096;
-}
 
 int main(void) {
     static char *blocks[BLOCKS];
