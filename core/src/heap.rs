@@ -304,18 +304,6 @@ impl<'r> Heap<'r> {
         unsafe { NonNull::new_unchecked(self.tlsf.memory.pointer(block)) }
     }
 
-    /// The highest number of bytes that were in use at a time.
-    #[cfg(feature = "lock")]
-    pub(crate) fn peak(&self) -> usize {
-        self.tlsf.control().peak.get()
-    }
-
-    /// As if no more than that had been in use.
-    #[cfg(feature = "lock")]
-    pub(crate) fn set_peak(&mut self, peak: usize) {
-        self.tlsf.control().peak.set(peak);
-    }
-
     /// Bytes of free blocks that have been written to since they were known to be zero.
     #[cfg(feature = "lock")]
     pub(crate) fn used_before(&self) -> usize {
@@ -323,29 +311,36 @@ impl<'r> Heap<'r> {
         self.stats().free_bytes - end.saturating_sub(self.fresh())
     }
 
-    /// Allocates the largest free block whole, if it has `least` bytes, as one that will be free again
-    /// with nothing written to it: it counts neither for the peak nor as memory that was used. Answers it, and
-    /// how many bytes at its start have been written to since they were known to be zero.
+    /// The largest free block, if it holds `least` bytes.
     #[cfg(feature = "lock")]
-    pub(crate) fn take_out_largest(&mut self, least: usize) -> Option<(NonNull<u8>, usize)> {
-        let size = self.tlsf.largest_free();
-        if size < least {
-            return None;
-        }
+    pub(crate) fn largest_block(&self, least: usize) -> Option<NonNull<u8>> {
+        let (block, size) = self.tlsf.largest_block();
+        (size >= least + WORD).then(|| self.block_pointer(block))
+    }
+
+    /// Allocates the [largest free block](Heap::largest_block) whole, as one that will be free again with
+    /// nothing written to it: it does not count as memory that was used, and as long as it is out, the peak
+    /// counts from above it. Answers its size, and how many bytes at its start have been written to since
+    /// they were known to be zero.
+    #[cfg(feature = "lock")]
+    pub(crate) fn take_out(&mut self, block: NonNull<u8>) -> Option<(usize, usize)> {
+        let start = self.tlsf.memory.offset_of(block.addr().get());
+        let (_, size) = self.tlsf.largest_block();
         let control = self.tlsf.control();
         let (written, peak) = (control.written.get(), control.peak.get());
         let fresh = self.fresh();
-        let block = self.try_allocate(Layout::from_size_align(size, 1).ok()?);
-        let control = self.tlsf.control();
-        control.peak.set(peak);
-        let block = block.ok()?;
-        let start = self.tlsf.memory.offset_of(block.addr().get());
-        // The search may have come upon a larger one, and have written the links of its rest behind this.
-        let taken = self.try_usable_size(block).unwrap_or(size) + WORD;
-        if start + taken == control.end.get() {
-            control.written.set(written);
-        }
-        Some((block, fresh.saturating_sub(start).min(size)))
+        let taken = self.tlsf.place(start, size, GRANULE);
+        control.written.set(written);
+        taken.ok()?;
+        control.peak.set(peak + size);
+        Some((size, fresh.saturating_sub(start).min(size - WORD)))
+    }
+
+    /// So many bytes, which were [taken out](Heap::take_out), are free again.
+    #[cfg(feature = "lock")]
+    pub(crate) fn lower_peak(&mut self, bytes: usize) {
+        let peak = &self.tlsf.control().peak;
+        peak.set(peak.get() - bytes);
     }
 
     /// Allocates a block of zeroes. Memory that is known to be zero is not written: see

@@ -4,9 +4,12 @@
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use allotment_core::{BackedPool, Backing, LocalHeap, PurgePolicy, Stats, panic_on_fault};
+use allotment_core::{
+    BackedPool, Backing, LocalHeap, PurgePolicy, Stats, lock_api, panic_on_fault,
+};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -510,4 +513,84 @@ fn figures_are_right_while_memory_goes_back() {
         };
         assert_eq!(figures(stats), figures(before));
     }
+}
+
+/// A lock whose taker is cut off before he has it, as in the child of a fork: at the take with this number.
+struct CutOff(spin::Mutex<()>);
+
+static CUT_OFF_AT: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: it is the other lock, which is never taken twice.
+unsafe impl lock_api::RawMutex for CutOff {
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "the trait's way to make a lock"
+    )]
+    const INIT: Self = CutOff(spin::Mutex::new(()));
+    type GuardMarker = lock_api::GuardSend;
+
+    fn lock(&self) {
+        if CUT_OFF_AT.fetch_sub(1, Ordering::Relaxed) == 1 {
+            std::panic::panic_any(());
+        }
+        lock_api::RawMutex::lock(&self.0);
+    }
+    fn try_lock(&self) -> bool {
+        lock_api::RawMutex::try_lock(&self.0)
+    }
+    unsafe fn unlock(&self) {
+        // SAFETY: forwarded.
+        unsafe { lock_api::RawMutex::unlock(&self.0) }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_whoever_gives_back_is_cut_off() {
+    let pages = Pages::new(64 * MIB, 64 * MIB);
+    let pool: BackedPool<CutOff, Pages> = BackedPool::new(pages, panic_on_fault).unwrap();
+    pool.set_purge_policy(PurgePolicy::AtOnce);
+    let layout = Layout::from_size_align(MIB, 16).unwrap();
+    // SAFETY: the empty local heap is anybody's.
+    let blocks: Vec<_> = (0..8)
+        .map(|_| unsafe { pool.allocate_in(LocalHeap::EMPTY, layout) }.unwrap())
+        .collect();
+    for &block in blocks.iter().step_by(2) {
+        // SAFETY: freed once.
+        unsafe { pool.pool().free(block) }
+    }
+    let before = pool.pool().stats();
+    for at in 1..20 {
+        CUT_OFF_AT.store(at, Ordering::Relaxed);
+        let work = std::panic::AssertUnwindSafe(|| pool.give_back_idle(usize::MAX));
+        let cut_off = std::panic::catch_unwind(work).is_err();
+        CUT_OFF_AT.store(0, Ordering::Relaxed);
+        pool.give_back_idle(0);
+        assert_eq!(
+            pool.pool().stats().free_bytes,
+            before.free_bytes,
+            "{at}: {cut_off}"
+        );
+        pool.pool().check().unwrap();
+    }
+}
+
+#[test]
+fn a_resize_that_is_refused_does_not_make_the_pool_grow() {
+    static FAULTS: AtomicUsize = AtomicUsize::new(0);
+    let pool = BackedPool::new(Pages::new(64 * MIB, 64 * MIB), |_| {
+        FAULTS.fetch_add(1, Ordering::Relaxed);
+    })
+    .unwrap();
+    let (block, _next) = (filled(&pool, 1000, 1), filled(&pool, 1000, 2));
+    free(&pool, block);
+    let (committed, layout) = (pool.backing().committed(), Layout::new::<[u8; 1000]>());
+    // SAFETY: the block is free, so nothing is done.
+    unsafe {
+        let resized = pool.resize_in(LocalHeap::EMPTY, block, 5000);
+        assert_eq!(resized, None);
+        let resized = pool.reallocate_in(LocalHeap::EMPTY, block, layout, 5000);
+        assert_eq!(resized, None);
+    }
+    assert_eq!(pool.backing().committed(), committed);
+    assert_eq!(FAULTS.load(Ordering::Relaxed), 2);
 }

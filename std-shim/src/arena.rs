@@ -347,11 +347,11 @@ impl Arena {
     ) -> Result<(), Damage> {
         // SAFETY: the owners of the locks, but for the caller, are not in this process (condition).
         unsafe {
-            self.pool.open_after_fork();
             if self.is_interrupted() {
+                self.pool.open_after_fork();
                 return Ok(());
             }
-            self.pool().recover_after_fork(local, interrupted)
+            self.pool.recover_after_fork(local, interrupted)
         }
     }
 }

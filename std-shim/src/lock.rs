@@ -18,9 +18,9 @@ const FREEZING: usize = 4;
 
 const FLAGS: usize = WAITERS | FROZEN | FREEZING;
 
-/// How long a thread sleeps before it looks again at a frozen lock, and how often it does that
-/// before it takes the lock over.
-static FROZEN_NAP: libc::timespec = libc::timespec {
+/// How long a thread sleeps before it looks again at the lock: one that was woken in its place may run a signal
+/// handler first, which may wait for this thread. And how often it finds the lock frozen before it takes it over.
+static NAP: libc::timespec = libc::timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
@@ -191,14 +191,7 @@ impl FutexMutex {
             {
                 let frozen = seen & FROZEN != 0;
                 naps = if frozen { naps + 1 } else { 0 };
-                self.wait(
-                    seen | WAITERS,
-                    if frozen {
-                        &raw const FROZEN_NAP
-                    } else {
-                        core::ptr::null()
-                    },
-                );
+                self.wait(seen | WAITERS);
             }
         }
     }
@@ -218,7 +211,7 @@ impl FutexMutex {
         }
     }
 
-    fn wait(&self, expected: usize, at_most: *const libc::timespec) {
+    fn wait(&self, expected: usize) {
         // SAFETY: the word is readable as long as `self` lives, and the time is a constant. The word holds the
         // state's low half: with the waiters' mark, which an unlock takes away.
         unsafe {
@@ -227,7 +220,7 @@ impl FutexMutex {
                 self.futex_word(),
                 libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
                 expected as u32,
-                at_most,
+                &raw const NAP,
             );
         }
     }
@@ -420,6 +413,40 @@ mod tests {
         // SAFETY: still locked by this thread.
         unsafe { mutex.unlock() }
         assert!(!mutex.is_locked());
+    }
+
+    /// As one who was woken, and before he could look ran a signal handler that waits for a lock of the other's.
+    #[test]
+    fn sleepers_do_not_depend_on_others_that_were_woken() {
+        let mutex = FutexMutex::new();
+        let entered = AtomicBool::new(false);
+        let pause = || thread::sleep(std::time::Duration::from_millis(20));
+        mutex.lock();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let seen = mutex.state.fetch_or(WAITERS, Ordering::Relaxed) | WAITERS;
+                mutex.wait(seen);
+            });
+            pause();
+            scope.spawn(|| {
+                mutex.lock();
+                entered.store(true, Ordering::SeqCst);
+                // SAFETY: locked above by this thread.
+                unsafe { mutex.unlock() }
+            });
+            pause();
+            // SAFETY: locked by this thread.
+            unsafe { mutex.unlock() }
+            for _ in 0..250 {
+                if entered.load(Ordering::SeqCst) {
+                    break;
+                }
+                pause();
+            }
+            let in_time = entered.load(Ordering::SeqCst);
+            mutex.wake_one();
+            assert!(in_time, "asleep on a free lock");
+        });
     }
 
     #[test]

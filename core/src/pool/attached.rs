@@ -560,6 +560,28 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         Some(number)
     }
 
+    /// Whether a block is in use, and its layout is right if it is given. Nobody is told if not.
+    pub(super) fn is_in_use(
+        &self,
+        local: &LocalHeap,
+        ptr: NonNull<u8>,
+        layout: Option<Layout>,
+    ) -> bool {
+        let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
+            let size = layout.map(|layout| layout.size());
+            return self.with(|heap| heap.try_usable_size_as(ptr, size).is_ok());
+        };
+        let Some(number) = slab.object_at(ptr.addr().get()) else {
+            return false;
+        };
+        let is_own = slab.is_owned_by(local.address());
+        // SAFETY: the caller is bound to the local heap.
+        let is_ready = is_own && unsafe { local.is_checked_out(slab, number) };
+        let is_free = is_ready || slab.is_free(number) || slab.is_freed_remotely(number);
+        let class = slab.class.get() as usize;
+        !is_free && layout.is_none_or(|layout| class_of(layout) == Some(class))
+    }
+
     /// As [`Pool::reallocate`], for one who is bound to a local heap.
     ///
     /// # Safety

@@ -20,12 +20,14 @@ use core::alloc::Layout;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::ptr::NonNull;
+use core::sync::atomic::compiler_fence;
 
 use lock_api::RawMutex;
 
 use super::least_free::LeastFree;
 use super::{Guard, Pool};
 use crate::backing::{Backing, PurgePolicy};
+use crate::check::Damage;
 use crate::fault::FaultHandler;
 use crate::heap::Options;
 use crate::local::{LocalHeap, Unsettled};
@@ -301,6 +303,11 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         match unsafe { self.pool.resize_in(local, block, size) } {
             None => {
                 let layout = Layout::from_size_align(size, 1).ok()?;
+                // What was refused for another reason, which the fault handler was told, would be refused in
+                // a larger pool, too.
+                if !self.pool.is_in_use(local, block, None) {
+                    return None;
+                }
                 // SAFETY: as above.
                 self.grow_until(layout, || unsafe {
                     self.pool.resize_in(local, block, size)
@@ -328,6 +335,9 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
                 return Some(resized);
             }
             let wanted = Layout::from_size_align(size, layout.align()).ok()?;
+            if !self.pool.is_in_use(local, block, Some(layout)) {
+                return None;
+            }
             let attempt = || self.pool.reallocate_in(local, block, layout, size);
             self.grow_until(wanted, attempt).or_else(|| {
                 let moved = self.pool.allocate_at_last(local, wanted)?;
@@ -466,13 +476,16 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         given
     }
 
-    /// Takes the largest free block out of the pool.
+    /// Takes the largest free block out of the pool. It is noted before, and both with the pool's lock held: see
+    /// [`BackedPool::recover_after_fork`].
     fn take_out(&self, out: &Cell<Option<NonNull<u8>>>) -> Option<(NonNull<u8>, usize)> {
         self.pool.with(|heap| {
-            let taken = self.pool.control().take_out(heap, LEAST)?;
-            // A fork's child has it from here.
-            out.set(Some(taken.0));
-            Some(taken)
+            let control = self.pool.control();
+            let taken = control.take_out(heap, LEAST, |block| out.set(Some(block)));
+            if taken.is_none() {
+                out.set(None);
+            }
+            taken
         })
     }
 
@@ -486,6 +499,7 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             if let Some(block) = out.get() {
                 self.pool.with(|heap| {
                     self.pool.control().put_back(heap, block);
+                    compiler_fence(Ordering::Release);
                     out.set(None);
                 });
                 self.count_change();
@@ -636,6 +650,30 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
             self.count_change();
         }
         grown
+    }
+
+    /// As [`Pool::recover_after_fork`]. The backing's lock is opened, too, and what was out of the pool is
+    /// put back, unless the caller has interrupted the one who asks the backing.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there; no other thread exists.
+    pub unsafe fn recover_after_fork(
+        &self,
+        local: &LocalHeap,
+        interrupted: bool,
+    ) -> Result<(), Damage> {
+        // SAFETY: forwarded; nobody else is there to use the lock (condition).
+        unsafe {
+            self.open_after_fork();
+            self.pool.recover_after_fork(local, interrupted)?;
+        }
+        // Nobody has allocated since: what was cut off when it was not yet out, or free again, is free, and
+        // that is seen.
+        self.locked(|| self.put_back());
+        Ok(())
     }
 
     /// Opens the backing's lock in the child of a fork, unless the caller has interrupted its holder.

@@ -7,6 +7,7 @@
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::sync::atomic::compiler_fence;
 
 use crate::heap::Heap;
 use crate::local::LocalHeap;
@@ -45,11 +46,10 @@ pub(crate) struct Control {
     /// Blocks of the heap that hold chunks, maps and local heaps, and their bytes.
     pub(crate) own_blocks: Cell<usize>,
     pub(crate) own_bytes: Cell<usize>,
-    /// The part of these bytes that is as good as free: see [`Control::take_out`].
+    /// Blocks that are [out of the heap](Control::take_out), and their bytes.
+    pub(crate) out_blocks: Cell<usize>,
     pub(crate) out_bytes: Cell<usize>,
-    /// The heap's peak when it was last known without these.
-    peak_before: Cell<usize>,
-    /// Such blocks allocated so far.
+    /// Blocks of both kinds allocated so far.
     pub(crate) own_ever: Cell<usize>,
     /// Slabs acquired so far.
     pub(crate) acquired: Cell<usize>,
@@ -159,8 +159,8 @@ impl Control {
             slab_bytes: Cell::new(0),
             own_blocks: Cell::new(0),
             own_bytes: Cell::new(0),
+            out_blocks: Cell::new(0),
             out_bytes: Cell::new(0),
-            peak_before: Cell::new(0),
             own_ever: Cell::new(0),
             acquired: Cell::new(0),
             before_heap,
@@ -241,7 +241,11 @@ impl Control {
     fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
         // SAFETY: `allocate` added the margin.
         let block = unsafe { place.byte_sub(MARGIN) };
-        self.free_own(heap, block);
+        let bytes = Control::block_bytes(heap, block);
+        if heap.try_free(block, None).is_ok() {
+            self.own_blocks.set(self.own_blocks.get() - 1);
+            self.own_bytes.set(self.own_bytes.get() - bytes);
+        }
     }
 
     /// Counts a block as the pool's own.
@@ -252,47 +256,33 @@ impl Control {
         self.own_bytes.set(self.own_bytes.get() + bytes);
     }
 
-    /// Takes the largest free block out of the heap, if it has `least` bytes: answers where it is, and
-    /// how many bytes of it have been used before. It is one of the pool's own until it is put back.
+    /// Takes the largest free block out of the heap, if it has `least` bytes, after `note` was told where it
+    /// is. Answers that, and how many bytes of it have been used before.
     pub(crate) fn take_out(
         &self,
         heap: &mut Heap<'_>,
         least: usize,
+        note: impl FnOnce(NonNull<u8>),
     ) -> Option<(NonNull<u8>, usize)> {
-        let peak = self.peak(heap);
-        let (block, used_before) = heap.take_out_largest(least)?;
-        self.peak_before.set(peak);
-        self.count_own(heap, block);
-        let bytes = Control::block_bytes(heap, block);
-        self.out_bytes.set(self.out_bytes.get() + bytes);
+        let block = heap.largest_block(least)?;
+        note(block);
+        compiler_fence(Ordering::Release);
+        let (size, used_before) = heap.take_out(block)?;
+        self.own_ever.set(self.own_ever.get() + 1);
+        self.out_blocks.set(self.out_blocks.get() + 1);
+        self.out_bytes.set(self.out_bytes.get() + size);
         Some((block, used_before))
     }
 
-    /// Puts back what was [taken out](Control::take_out).
+    /// Puts back what was [taken out](Control::take_out), unless that is free.
     pub(crate) fn put_back(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
-        let peak = self.peak(heap);
-        self.peak_before.set(peak);
-        heap.set_peak(peak);
         let bytes = Control::block_bytes(heap, block);
-        self.out_bytes
-            .set(self.out_bytes.get().saturating_sub(bytes));
-        self.free_own(heap, block);
-    }
-
-    /// The heap's peak, without what is out.
-    pub(crate) fn peak(&self, heap: &Heap<'_>) -> usize {
-        match self.out_bytes.get() {
-            0 => heap.peak(),
-            out => heap.peak().saturating_sub(out).max(self.peak_before.get()),
-        }
-    }
-
-    /// Frees a block of the pool's own.
-    fn free_own(&self, heap: &mut Heap<'_>, block: NonNull<u8>) {
-        let bytes = Control::block_bytes(heap, block);
-        if heap.try_free(block, None).is_ok() {
-            self.own_blocks.set(self.own_blocks.get() - 1);
-            self.own_bytes.set(self.own_bytes.get() - bytes);
+        let freed = heap.try_free(block, None).is_ok();
+        // None counts any more if a fork's child has made the figures anew.
+        if freed && self.out_blocks.get() != 0 {
+            heap.lower_peak(bytes);
+            self.out_blocks.set(self.out_blocks.get() - 1);
+            self.out_bytes.set(self.out_bytes.get() - bytes);
         }
     }
 
@@ -792,6 +782,8 @@ impl Control {
         self.last_chunk.set(0);
         self.slabs.set(0);
         self.slab_bytes.set(0);
+        self.out_blocks.set(0);
+        self.out_bytes.set(0);
         self.for_each_entry(|slab, chunk| {
             if slab.owner.load(Ordering::Relaxed) == 0 {
                 // It was about to be given back.

@@ -430,18 +430,16 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         self.with(|heap| {
             let census = control.census();
             let mut stats = heap.stats();
-            stats.peak_bytes = control.peak(heap);
             let (slabs, own) = (control.slabs.get(), control.own_blocks.get());
+            let (out, out_bytes) = (control.out_blocks.get(), control.out_bytes.get());
+            let own_bytes = control.own_bytes.get();
             stats.region_bytes += control.before_heap;
-            stats.overhead_bytes += control.before_heap;
+            stats.overhead_bytes += control.before_heap + own_bytes;
             stats.slab_free_bytes = control.slab_bytes.get().saturating_sub(census.used_bytes);
-            let out = control.out_bytes.get();
-            stats.free_bytes += stats.slab_free_bytes + out;
-            stats.used_bytes -= stats.slab_free_bytes + control.own_bytes.get();
-            let own_bytes = control.own_bytes.get() - out;
-            stats.overhead_bytes += own_bytes;
-            stats.peak_bytes = stats.peak_bytes.saturating_sub(own_bytes);
-            stats.live_blocks = stats.live_blocks - slabs - own + census.used;
+            stats.free_bytes += stats.slab_free_bytes + out_bytes;
+            stats.used_bytes -= stats.slab_free_bytes + own_bytes + out_bytes;
+            stats.peak_bytes = stats.peak_bytes.saturating_sub(own_bytes + out_bytes);
+            stats.live_blocks = stats.live_blocks - slabs - own - out + census.used;
             stats.allocations = (stats.allocations + census.handed_out)
                 .saturating_sub(control.acquired.get() + control.own_ever.get());
             stats.deallocations = stats.allocations.saturating_sub(stats.live_blocks);

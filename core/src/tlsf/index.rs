@@ -318,17 +318,24 @@ impl Tlsf {
     /// The largest payload among the blocks that an allocation would look at: see
     /// [`Stats::largest_free`](crate::Stats::largest_free).
     pub(crate) fn largest_free(self) -> usize {
+        self.largest_block().1.saturating_sub(WORD)
+    }
+
+    /// Where that block is, and its size; 0 if there is none.
+    pub(crate) fn largest_block(self) -> (usize, usize) {
         let Some(bin) = self.list_highest() else {
-            return 0;
+            return (0, 0);
         };
         let mut block = self.first_of(bin);
-        let mut largest = 0;
+        let mut largest = (0, 0);
         for _ in 0..LOOK {
             let size = if block == 0 { 0 } else { self.free_size(block) };
             if size == 0 {
                 break;
             }
-            largest = largest.max(size - WORD);
+            if size > largest.1 {
+                largest = (block, size);
+            }
             // SAFETY: `free_size` found a free block, whose links lie in the region.
             block = unsafe { self.memory.read(next(block)) };
         }

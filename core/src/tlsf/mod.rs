@@ -160,7 +160,7 @@ impl Tlsf {
 
     /// Makes an aligned block of a free one, and files what is left before and behind it. `found` is 0 if there is
     /// none.
-    fn place(self, found: usize, need: usize, align: usize) -> Result<usize, Refusal> {
+    pub(crate) fn place(self, found: usize, need: usize, align: usize) -> Result<usize, Refusal> {
         if found == 0 {
             return Err(Refusal::NoMemory);
         }
