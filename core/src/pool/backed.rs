@@ -359,8 +359,9 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
                 return;
             };
             if size >= LEAST {
+                // If another thread asks the backing, it will go with the next look.
                 // SAFETY: it is a block, and the caller gives it up.
-                self.locked(|| unsafe { self.backing.decommit(block, size) });
+                self.try_locked(|| unsafe { self.backing.decommit(block, size) });
             }
         }
         // SAFETY: forwarded.
@@ -421,23 +422,25 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     /// At most `most` bytes go back; if there are more, the next call goes on with them, without a look.
     /// They come from the 128 largest free blocks, if these have 64 KiB at least.
     pub fn give_back_idle(&self, most: usize) -> usize {
-        self.locked(|| {
-            self.put_back();
-            // SAFETY: the lock is held.
-            let looking = unsafe { &mut *self.looking.get() };
-            let free = self.pool.with(|heap| heap.used_before());
-            if looking.done == 0 {
-                looking.idle = if self.interval.load(Ordering::Relaxed) == AT_ONCE {
-                    free
-                } else {
-                    looking.least_free.look(free)
-                };
-            }
-            let given = self.give_back_parts(looking, looking.idle.min(free), most);
-            self.put_back();
-            given
-        })
-        .unwrap_or(0)
+        self.locked(|| self.give_back_locked(most)).unwrap_or(0)
+    }
+
+    /// With the backing's lock held.
+    fn give_back_locked(&self, most: usize) -> usize {
+        self.put_back();
+        // SAFETY: the lock is held.
+        let looking = unsafe { &mut *self.looking.get() };
+        let free = self.pool.with(|heap| heap.used_before());
+        if looking.done == 0 {
+            looking.idle = if self.interval.load(Ordering::Relaxed) == AT_ONCE {
+                free
+            } else {
+                looking.least_free.look(free)
+            };
+        }
+        let given = self.give_back_parts(looking, looking.idle.min(free), most);
+        self.put_back();
+        given
     }
 
     /// Gives back up to `most` of the `idle` bytes that are to be needed last, but for those that were
@@ -563,7 +566,9 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         // Nobody else looks meanwhile.
         self.due
             .store(now.wrapping_add(interval), Ordering::Relaxed);
-        if self.give_back_idle(MOST_BYTES) >= MOST_BYTES / 2 {
+        // Who finds another at it need not wait, nor look once more.
+        let given = self.try_locked(|| self.give_back_locked(MOST_BYTES));
+        if given.unwrap_or(0) >= MOST_BYTES / 2 {
             let next = now.wrapping_add(interval.div_ceil(PARTS));
             self.due.store(next, Ordering::Relaxed);
         }
@@ -582,6 +587,17 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
         // SAFETY: the lock is replaced only where there is no other thread.
         let lock = unsafe { &*self.lock.get() };
         lock.lock();
+        let _guard = Guard(lock);
+        Some(work())
+    }
+
+    /// As [`BackedPool::locked`], unless the lock is held by anybody.
+    fn try_locked<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        // SAFETY: as in `locked`.
+        let lock = unsafe { &*self.lock.get() };
+        if !lock.try_lock() {
+            return None;
+        }
         let _guard = Guard(lock);
         Some(work())
     }
