@@ -63,7 +63,7 @@ pub unsafe trait Backing {
 /// calls keeps what it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PurgePolicy {
-    /// As soon as it is free.
+    /// As soon as it is free. What is freed in a slab goes when all of the slab is free.
     AtOnce,
     /// What nobody has needed for so long; what a local heap keeps of empty slabs, when it has not needed
     /// it for up to twice as long.

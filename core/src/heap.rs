@@ -308,7 +308,8 @@ impl<'r> Heap<'r> {
     #[cfg(feature = "lock")]
     pub(crate) fn used_before(&self) -> usize {
         let end = self.tlsf.control().end.get();
-        self.stats().free_bytes - end.saturating_sub(self.fresh())
+        let untouched = end.saturating_sub(self.fresh());
+        self.stats().free_bytes.saturating_sub(untouched)
     }
 
     /// The largest free block, if it holds `least` bytes.
