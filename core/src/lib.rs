@@ -28,6 +28,8 @@
 
 #[cfg(all(test, loom))]
 extern crate std;
+#[cfg(all(test, loom, not(feature = "lock")))]
+compile_error!("the models are of the pool, which needs the feature `lock`");
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;
@@ -46,10 +48,10 @@ mod models;
 #[cfg(feature = "lock")]
 mod pool;
 mod region;
-#[cfg(any(feature = "lock", all(test, loom)))]
+#[cfg(feature = "lock")]
 mod slab;
 mod stats;
-#[cfg(any(feature = "lock", all(test, loom)))]
+#[cfg(feature = "lock")]
 mod sync;
 mod tlsf;
 

@@ -30,7 +30,6 @@
 //! slab or give one back, the pool does.
 
 use core::alloc::Layout;
-use core::cell::Cell;
 use core::ptr::NonNull;
 
 use static_assertions::const_assert_eq;
@@ -43,7 +42,8 @@ use crate::slab::class::{
 };
 use crate::slab::descriptor::{Descriptor, State, UNLIMITED};
 use crate::slab::remote::{BITS, Marked, Posted, RemoteQueue};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::slab::scale::{KEPT_AT_ALL_EVENTS, SEEN_BY_POOL};
+use crate::sync::{AtomicUsize, Cell, Ordering, read_own};
 
 /// Where the next objects of one class come from.
 #[repr(C)]
@@ -85,13 +85,6 @@ struct Shelf {
     /// How many slabs of the class the local heap has, on the shelf or not.
     slabs: Cell<usize>,
 }
-
-/// Empty slabs of so many bytes are kept though others are needed.
-const KEPT_AT_ALL_EVENTS: usize = 32 << SLAB_GRANULE_LOG2;
-
-/// One in so many slabs that have got free objects again is for the pool to see to, which also has
-/// others things to see to now and then.
-const SEEN_BY_POOL: usize = 8;
 
 /// How many empty slabs are given up at a time, at most.
 const MOST_GIVEN_UP: usize = 32;
@@ -556,11 +549,10 @@ impl Bin {
     /// ask.
     #[inline(always)]
     fn is_free_twice(&self) -> bool {
-        let source = core::ptr::with_exposed_provenance::<usize>(self.source.get());
+        let source = self.source.get();
         // SAFETY: it is the address of a word of a descriptor, or of the bin's own. Nobody but the
-        // caller writes there, so it need not be an atomic load, with which compilers do not compare
-        // in memory.
-        self.word.load(Ordering::Relaxed) & unsafe { source.read() } != 0
+        // caller writes there.
+        self.word.load(Ordering::Relaxed) & unsafe { read_own(source) } != 0
     }
 
     /// Which word of the bin's slab was checked out last.

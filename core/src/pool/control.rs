@@ -5,7 +5,6 @@
 //! look-up is done with the pool's lock held.
 
 use core::alloc::Layout;
-use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::compiler_fence;
 
@@ -14,7 +13,8 @@ use crate::local::LocalHeap;
 use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, STEP, TABLE};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::map::GranuleMap;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::slab::scale::{CHUNK, FIRST_ENTRIES, KEPT_AT_LEAST};
+use crate::sync::{AtomicUsize, Cell, Ordering, allocated, given_back};
 use crate::tlsf::refusal::Refusal;
 
 /// See the module.
@@ -76,9 +76,6 @@ pub(crate) struct Census {
     pub(crate) handed_out: usize,
 }
 
-/// Descriptors of a chunk.
-const CHUNK: usize = 31;
-
 /// Descriptors that share a block.
 #[repr(C, align(64))]
 struct Chunk {
@@ -121,9 +118,6 @@ pub const fn granule_map_bytes(len: usize) -> usize {
 /// Entries that may be initialised in one operation.
 const MOST_REVEALED: usize = 4096;
 
-/// Entries of the first map at least, if the region may become longer.
-const FIRST_ENTRIES: usize = 8192;
-
 impl Map {
     fn granules(&self) -> GranuleMap<'_> {
         let entries = self.entries.as_ptr();
@@ -148,7 +142,7 @@ impl Control {
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
             slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
-            keeps: Cell::new((most / 256).clamp(4 * SLAB_GRANULE, 64 << 20)),
+            keeps: Cell::new((most / 256).clamp(KEPT_AT_LEAST, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),
             first_chunk: Cell::new(0),
@@ -226,19 +220,22 @@ impl Control {
     /// of a block when somebody frees it.
     fn allocate(&self, heap: &mut Heap<'_>, layout: Layout) -> Option<NonNull<u8>> {
         let margin = Layout::from_size_align(MARGIN, STEP).ok()?;
-        let (layout, offset) = margin.extend(layout).ok()?;
+        let (with_margin, offset) = margin.extend(layout).ok()?;
         debug_assert_eq!(offset, MARGIN);
-        let block = heap.try_allocate(layout).ok()?;
+        let block = heap.try_allocate(with_margin).ok()?;
         self.count_own(heap, block);
         block.as_ptr().expose_provenance();
         // SAFETY: the block is larger than the margin. Its zeros pass for no block's header.
         unsafe {
             block.write_bytes(0, MARGIN);
-            Some(block.byte_add(MARGIN))
+            let place = block.byte_add(MARGIN);
+            allocated(place, layout);
+            Some(place)
         }
     }
 
     fn free(&self, heap: &mut Heap<'_>, place: NonNull<u8>) {
+        given_back(place);
         // SAFETY: `allocate` added the margin.
         let block = unsafe { place.byte_sub(MARGIN) };
         let bytes = Control::block_bytes(heap, block);

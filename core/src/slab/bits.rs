@@ -4,8 +4,24 @@
 //! there is one writer.
 
 use super::descriptor::Descriptor;
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
-use {super::remote::BITS, crate::sync::Ordering};
+
+#[cfg_attr(
+    all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        not(any(miri, loom))
+    ),
+    path = "bits/x86_64.rs"
+)]
+#[cfg_attr(
+    not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        not(any(miri, loom))
+    )),
+    path = "bits/portable.rs"
+)]
+mod target;
 
 /// How many bits of a word are set.
 ///
@@ -57,27 +73,7 @@ impl Descriptor {
     /// Counts the quota down, and answers whether it is used up. Only the owner may.
     #[inline(always)]
     pub(crate) fn count_down(&self) -> bool {
-        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
-        {
-            // SAFETY: the quota is a cell, which nobody else writes to.
-            unsafe {
-                core::arch::asm!(
-                    "dec word ptr [{slab} + {quota}]",
-                    "jz {used_up}",
-                    slab = in(reg) &raw const *self,
-                    quota = const core::mem::offset_of!(Descriptor, quota),
-                    used_up = label { return true },
-                    options(nostack),
-                );
-            }
-            false
-        }
-        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
-        {
-            let quota = self.quota.get().wrapping_sub(1);
-            self.quota.set(quota);
-            quota == 0
-        }
+        target::count_down(self)
     }
 
     /// Sets the local bit with this number. Answers whether it was set already.
@@ -86,32 +82,8 @@ impl Descriptor {
     /// The number is below the bits' number, and the caller is the bits' only writer.
     #[inline(always)]
     pub(crate) unsafe fn set_bit(&self, number: usize) -> bool {
-        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
-        {
-            // SAFETY: the instruction addresses the bits as one string, in which the bit lies
-            // (condition). They are cells, so they may be written.
-            unsafe {
-                core::arch::asm!(
-                    "bts qword ptr [{slab} + {bits}], {number}",
-                    "jc {already}",
-                    slab = in(reg) &raw const *self,
-                    bits = const core::mem::offset_of!(Descriptor, bits),
-                    number = in(reg) number,
-                    already = label { return true },
-                    options(nostack),
-                );
-            }
-            false
-        }
-        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
-        {
-            // SAFETY: the number is in range (condition).
-            let word = unsafe { self.bits.get_unchecked(number / BITS) };
-            let bits = word.load(Ordering::Relaxed);
-            let bit = 1 << (number % BITS);
-            word.store(bits | bit, Ordering::Relaxed);
-            bits & bit != 0
-        }
+        // SAFETY: forwarded.
+        unsafe { target::set_bit(self, number) }
     }
 
     /// Clears the local bit with this number.
@@ -120,25 +92,7 @@ impl Descriptor {
     /// As for [`Descriptor::set_bit`].
     #[inline(always)]
     pub(crate) unsafe fn clear_bit(&self, number: usize) {
-        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
-        {
-            // SAFETY: as in `set_bit`.
-            unsafe {
-                core::arch::asm!(
-                    "btr qword ptr [{slab} + {bits}], {number}",
-                    slab = in(reg) &raw const *self,
-                    bits = const core::mem::offset_of!(Descriptor, bits),
-                    number = in(reg) number,
-                    options(nostack),
-                );
-            }
-        }
-        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
-        {
-            // SAFETY: the number is in range (condition).
-            let word = unsafe { self.bits.get_unchecked(number / BITS) };
-            let bits = word.load(Ordering::Relaxed);
-            word.store(bits & !(1 << (number % BITS)), Ordering::Relaxed);
-        }
+        // SAFETY: forwarded.
+        unsafe { target::clear_bit(self, number) }
     }
 }

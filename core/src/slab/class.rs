@@ -7,6 +7,8 @@ use core::alloc::Layout;
 
 use static_assertions::const_assert;
 
+use super::scale::{IS_WIDE, LEAST};
+
 /// The slab map counts in these: bytes, a power of two.
 pub(crate) const SLAB_GRANULE: usize = 1 << SLAB_GRANULE_LOG2;
 
@@ -26,10 +28,10 @@ pub(crate) const STEP_LOG2: usize = STEP.ilog2() as usize;
 const LINEAR: usize = 128;
 
 /// The largest size whose class is looked up in a table.
-pub(crate) const QUICK: usize = if usize::BITS == 64 { 64 << 10 } else { 8 << 10 };
+pub(crate) const QUICK: usize = if IS_WIDE { 64 << 10 } else { 8 << 10 };
 
 /// The largest size that slabs serve.
-pub(crate) const LARGEST: usize = if usize::BITS == 64 { 1 << 20 } else { QUICK };
+pub(crate) const LARGEST: usize = if IS_WIDE { 1 << 20 } else { QUICK };
 
 /// The number of classes.
 pub(crate) const CLASSES: usize = LINEAR / STEP + 4 * (LARGEST.ilog2() - LINEAR.ilog2()) as usize;
@@ -42,9 +44,6 @@ const fn large_count(size: usize) -> usize {
         _ => 32,
     }
 }
-
-/// Fewer objects are not worth a slab.
-const LEAST: usize = 12;
 
 /// The same for objects that are larger than a granule.
 const LEAST_LARGE: usize = 4;

@@ -9,13 +9,11 @@
 //! written by everybody, the others by the owner, but for the summary, which changes once for up to
 //! 64 remote frees, and the link of the remote queue.
 
-use core::cell::Cell;
-
 use static_assertions::{const_assert, const_assert_eq};
 
 use super::class::{Class, MAX_OBJECTS, TABLE, divide};
 use super::remote::{BITS, RemoteFrees};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Cell, Ordering, read_own};
 
 /// Words of a bitmap.
 pub(crate) const WORDS: usize = MAX_OBJECTS / BITS;
@@ -111,16 +109,14 @@ impl Descriptor {
     }
 
     /// As [`Descriptor::owner_at`], for whoever only wants to know whether he is the owner: no other
-    /// thread writes the word of an own slab. It is not an atomic load, since compilers do not compare
-    /// with such a one in memory.
+    /// thread writes the word of an own slab.
     ///
     /// # Safety
     /// As for [`Descriptor::owner_at`].
     #[inline(always)]
     pub(crate) unsafe fn owner_if_own(address: usize) -> usize {
-        let word = core::ptr::with_exposed_provenance::<usize>(address);
         // SAFETY: forwarded.
-        unsafe { word.read() }
+        unsafe { read_own(address) }
     }
 
     /// Whether it is a slab of the local heap at an address.

@@ -24,11 +24,9 @@
 //! product's lower half is smaller than the inverse just for multiples of the size, and its upper
 //! half is the object's number.
 
-#[cfg(not(all(test, loom)))]
 pub(crate) mod bits;
-#[cfg(not(all(test, loom)))]
 pub(crate) mod class;
-#[cfg(not(all(test, loom)))]
 pub(crate) mod descriptor;
 pub(crate) mod map;
 pub(crate) mod remote;
+pub(crate) mod scale;
