@@ -151,7 +151,7 @@ impl Descriptor {
     /// How many objects a full slab gets back before it is worth a look: several, so that a bin is
     /// not refilled for each single one.
     pub(crate) fn quota_when_full(&self) -> u16 {
-        1 + self.count.get() / 4
+        1 + self.count.get() / 8
     }
 
     /// Bytes of its objects.
