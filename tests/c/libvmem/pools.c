@@ -1,6 +1,8 @@
 /* Many pools: 1000 made, used and deleted by 16 threads, while others live on. */
 #include "vmem.h"
 
+#include <malloc.h>
+
 static _Atomic int made, whole, wrong;
 static VMEM *shared;
 static int turns;
@@ -31,6 +33,8 @@ static void *in_turn(void *unused) {
 }
 
 int main(void) {
+    /* Or the C library maps 64 MiB for each thread that allocates at the same time as another. */
+    NEED(mallopt(M_ARENA_MAX, 1) == 1);
     shared = small_pool();
     /* What is mapped once and kept, such as what a thread needs. */
     turns = 4;
