@@ -626,12 +626,10 @@ impl<'r> Heap<'r> {
     }
 
     pub(crate) fn try_usable_size(&self, ptr: NonNull<u8>) -> Result<usize, Refusal> {
-        self.tlsf
-            .usable(self.tlsf.memory.offset_of(ptr.addr().get()))
+        self.try_usable_size_as(ptr, None)
     }
 
     /// The same, for a block that was asked for with `size`, if that is known.
-    #[cfg(feature = "lock")]
     pub(crate) fn try_usable_size_as(
         &self,
         ptr: NonNull<u8>,

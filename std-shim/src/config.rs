@@ -18,14 +18,12 @@ use core::time::Duration;
 
 use allotment_core::PurgePolicy;
 
+use crate::arena::ANONYMOUS_POLICY;
 use crate::path_buffer::{PathBuffer, PathError};
 use crate::size::{self, Size, SizeError};
 
 /// The least size of a pool under a whole program.
 pub const MIN_POOL: usize = 1 << 20;
-
-/// How long free memory of an anonymous pool is kept if nothing is said.
-const DECAY: Duration = Duration::from_secs(10);
 
 /// Where the pool's memory comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +285,7 @@ impl Config {
     #[must_use]
     pub fn purge_policy(&self) -> PurgePolicy {
         self.purge.unwrap_or(match self.backing() {
-            BackingKind::Anonymous => PurgePolicy::Decay(DECAY),
+            BackingKind::Anonymous => ANONYMOUS_POLICY,
             BackingKind::TemporaryFile | BackingKind::File => PurgePolicy::Never,
         })
     }

@@ -336,11 +336,6 @@ impl Tlsf {
         Refusal::Fault(kind, block)
     }
 
-    /// The usable bytes of a used block.
-    pub(crate) fn usable(self, block: usize) -> Result<usize, Refusal> {
-        Ok(self.used(block)?.size() - WORD)
-    }
-
     /// Makes the `additional` bytes behind the first region's end part of it. Answers how many
     /// bytes of blocks were won; bytes that do not suffice for a block are kept for next time.
     ///

@@ -16,11 +16,10 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::time::Duration;
 
 use allotment_core::{CheckReport, Damage, FaultHandler, Freed, PurgePolicy, Stats, Unsettled};
 
-use crate::arena::Arena;
+use crate::arena::{ANONYMOUS_POLICY, Arena};
 use source::Source;
 
 /// A pool with a local heap for each thread, for `#[global_allocator]`.
@@ -141,7 +140,7 @@ impl Allotment {
 
     const fn from_source(source: Source) -> Allotment {
         let purge = match source {
-            Source::Anonymous => PurgePolicy::Decay(Duration::from_secs(10)),
+            Source::Anonymous => ANONYMOUS_POLICY,
             _ => PurgePolicy::Never,
         };
         Allotment {
