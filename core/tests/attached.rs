@@ -400,3 +400,30 @@ fn a_pool_is_as_large_for_each_size_as_before() {
         }
     }
 }
+
+#[test]
+fn a_full_pool_hands_out_what_is_freed_at_once() {
+    for size in [16, 64, 640, 5000, 100_000] {
+        let mut region = region(14 * MIB);
+        let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+        let bound = Bound::new(&pool);
+        let mut blocks: Vec<_> = std::iter::from_fn(|| bound.allocate(size)).collect();
+        let mut random = Random(11);
+        for step in 0..500 {
+            // More at a time than make a full slab worth a look, and one.
+            let several = if step % 2 == 0 {
+                1
+            } else {
+                1 + random.below(40)
+            };
+            let freed = several.min(blocks.len());
+            for _ in 0..freed {
+                bound.free(blocks.swap_remove(random.below(blocks.len())));
+            }
+            let again: Vec<_> = std::iter::from_fn(|| bound.allocate(size)).collect();
+            assert!(again.len() >= freed, "{size}: {} for {freed}", again.len());
+            blocks.extend(again);
+        }
+        pool.check().unwrap();
+    }
+}

@@ -83,7 +83,9 @@ struct Shelf {
     /// Address of the current slab's descriptor, 0 if there is none.
     current: AtomicUsize,
     /// How many slabs of the class the local heap has, on the shelf or not.
-    slabs: Cell<usize>,
+    slabs: Cell<u32>,
+    /// Whether a full slab goes back to the shelf for a single free object.
+    counts_each: Cell<bool>,
 }
 
 /// How many empty slabs are given up at a time, at most.
@@ -234,6 +236,7 @@ impl LocalHeap {
                     first_empty: Cell::new(0),
                     current: AtomicUsize::new(0),
                     slabs: Cell::new(0),
+                    counts_each: Cell::new(false),
                 }
             }; CLASSES],
             queue: Line(RemoteQueue(AtomicUsize::new(0))),
@@ -286,7 +289,7 @@ impl LocalHeap {
 
     /// How many slabs of a class it has.
     pub(crate) fn slabs_of(&self, class: usize) -> usize {
-        self.shelves[class].slabs.get()
+        self.shelves[class].slabs.get() as usize
     }
 
     /// One of its slabs was given back.
@@ -412,8 +415,8 @@ impl LocalHeap {
         self.counted.set(counted);
         // SAFETY: it is a slab of this local heap's (condition).
         let slab = unsafe { Descriptor::at(unsettled.0) };
-        // As if none of the frees was the second of its object: if one was, this is found when the new
-        // quota is used up.
+        // As if none of the frees was the second of its object, and none counted singly: if one was or
+        // did, this is found when the new quota is used up.
         let used = slab.count.get().saturating_sub(slab.quota_when_full());
         let is_for_pool = counted.is_multiple_of(SEEN_BY_POOL);
         if slab.state.get() != State::Full || used == 0 || is_for_pool {
@@ -667,7 +670,7 @@ impl LocalHeap {
         // SAFETY: forwarded.
         if let Some(slab) = unsafe { self.current(class) } {
             slab.state.set(State::Full);
-            slab.quota.set(slab.quota_when_full());
+            slab.quota.set(self.quota_when_full(slab));
             self.bins[class].leave();
             self.shelves[class].current.store(0, Ordering::Relaxed);
         }
@@ -695,6 +698,7 @@ impl LocalHeap {
     pub(crate) unsafe fn adopt(&self, slab: &Descriptor) {
         let shelf = &self.shelves[slab.class.get() as usize];
         shelf.slabs.set(shelf.slabs.get() + 1);
+        shelf.counts_each.set(false);
         slab.state.set(State::Empty);
         // SAFETY: the slab is new, so it is on no shelf.
         unsafe {
@@ -789,7 +793,7 @@ impl LocalHeap {
             if slab.state.get() == State::Full {
                 if used == slab.count.get() as usize {
                     // What was freed had been freed by another thread before.
-                    slab.quota.set(slab.quota_when_full());
+                    slab.quota.set(self.quota_when_full(slab));
                     return;
                 }
                 slab.state.set(State::Available);
@@ -924,37 +928,32 @@ impl LocalHeap {
         }
     }
 
-    /// Collects all remote frees, and gives up every slab that has no object in use, the current
-    /// ones too. Answers as [`LocalHeap::collect`].
+    /// Collects all remote frees, and gives up every slab that has no object in use, current ones
+    /// too. The other current ones go back to their shelves if `retires` says so. Answers as
+    /// [`LocalHeap::collect`].
     pub(crate) unsafe fn trim(
         &self,
+        retires: bool,
         mut released: impl FnMut(&Descriptor) -> bool,
     ) -> Result<(), usize> {
         // SAFETY: the same conditions.
-        let twice = unsafe { self.collect(usize::MAX, &mut released) };
-        for (class, shelf) in self.shelves.iter().enumerate() {
-            // SAFETY: the same conditions.
-            unsafe { self.retire_current(class) };
-            // Those that stay are appended, and not to be looked at again.
-            let (mut at, last) = (shelf.first.get(), shelf.last.get());
-            let mut more = at != 0;
-            while more {
-                // SAFETY: what a shelf names are slabs of this local heap; the next is read before
-                // the slab goes.
-                unsafe {
-                    let slab = Descriptor::at(at);
-                    more = at != last;
-                    at = slab.next.get();
-                    if slab.state.get() == State::Empty {
-                        self.take_off(slab);
-                        if !released(slab) {
-                            self.put_on(slab);
-                        }
-                    }
+        unsafe {
+            let twice = self.collect(usize::MAX, &mut released);
+            for class in 0..CLASSES {
+                if let Some(slab) = self.current(class)
+                    && (retires || self.used_of_current(slab) == 0)
+                {
+                    self.retire_current(class);
                 }
             }
+            self.give_up_until(0, usize::MAX, released);
+            twice
         }
-        twice
+    }
+
+    /// Objects in use of a current slab.
+    fn used_of_current(&self, slab: &Descriptor) -> usize {
+        (slab.count.get() as usize).saturating_sub(slab.free_objects() + self.ready_of(slab))
     }
 
     /// Puts one of its slabs that counts as full on its shelf if it has any free object.
@@ -962,6 +961,34 @@ impl LocalHeap {
         if slab.state.get() == State::Full && slab.free_objects() > 0 {
             // SAFETY: full slabs are on no shelf.
             unsafe { self.shelve(slab) }
+        }
+    }
+
+    /// Whether no full slab of a class has a free object, but for what others freed.
+    pub(crate) fn counts_each(&self, class: usize) -> bool {
+        self.shelves[class].counts_each.get()
+    }
+
+    /// From now on each free counts for the full slabs of a class, until the local heap gets another
+    /// slab of the class. `slabs` are all of this local heap's slabs that are of this class.
+    pub(crate) unsafe fn count_each<'a>(
+        &self,
+        class: usize,
+        slabs: impl Iterator<Item = &'a Descriptor>,
+    ) {
+        self.shelves[class].counts_each.set(true);
+        for slab in slabs.filter(|slab| slab.state.get() == State::Full) {
+            // SAFETY: full slabs are on no shelf.
+            unsafe { self.shelve(slab) }
+        }
+    }
+
+    /// How many objects a slab gets back, if it is full, before it is looked at.
+    fn quota_when_full(&self, slab: &Descriptor) -> u16 {
+        if self.counts_each(slab.class.get() as usize) {
+            1
+        } else {
+            slab.quota_when_full()
         }
     }
 
@@ -1119,7 +1146,7 @@ impl LocalHeap {
                 }
                 used if used == slab.count.get() as usize => {
                     slab.state.set(State::Full);
-                    slab.quota.set(slab.quota_when_full());
+                    slab.quota.set(self.quota_when_full(slab));
                 }
                 used => {
                     slab.state.set(State::Available);

@@ -102,11 +102,13 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         }
     }
 
-    /// As [`Pool::allocate_in`], with all that can be done before the answer is `None`: slabs
-    /// and remote frees of idle local heaps are given back, and small objects may take blocks of
-    /// their own.
+    /// As [`Pool::allocate_in`], with all that can be done before the answer is `None`: each free
+    /// object is found, empty slabs and remote frees of idle local heaps are given back, and small
+    /// objects may take blocks of their own.
     ///
-    /// Takes time proportional to the number of idle local heaps and their empty slabs.
+    /// Takes time proportional to the number of idle local heaps, of their empty slabs, and of the
+    /// slabs that others have freed objects of; and the first time after the local heap got a slab of the
+    /// layout's class, to the number of slabs.
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
@@ -120,12 +122,45 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         // SAFETY: forwarded.
         unsafe {
             self.try_allocate_in(local, layout, Effort::LastResort)
+                .or_else(|| self.take_from_full(local, layout))
                 .or_else(|| {
-                    self.trim(local);
+                    self.give_up_empty(local);
                     self.try_allocate_in(local, layout, Effort::LastResort)
                 })
                 .or_else(|| self.refuse(Refusal::NoMemory, 0))
         }
+    }
+
+    /// An object of a slab that counts as full though it has a few that are free. There are none as long
+    /// as [each free counts](LocalHeap::count_each), so that who asks in vain many times looks at all
+    /// slabs once.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    unsafe fn take_from_full(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
+        let class = class_of(layout)?;
+        if local.is_empty_heap() || local.counts_each(class) {
+            return None;
+        }
+        self.with(|_| {
+            let slabs = self.control().slabs().filter(|slab| {
+                slab.is_owned_by(local.address()) && slab.class.get() as usize == class
+            });
+            // SAFETY: the slabs are the local heap's, to which the caller is bound.
+            unsafe { local.count_each(class, slabs) }
+        });
+        // SAFETY: as above.
+        unsafe { local.refill(class) }
+    }
+
+    /// Collects the remote frees of a local heap and of all that are idle, and gives back all their
+    /// slabs that have no object in use.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    unsafe fn give_up_empty(&self, local: &LocalHeap) {
+        // SAFETY: forwarded.
+        unsafe { self.trim_all(local, |local, retires| self.trim_slabs(local, retires)) }
     }
 
     /// [`Pool::allocate_in`], and then [`Pool::allocate_at_last`]: for those who have nothing to try
@@ -300,42 +335,47 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Pool::allocate_in`].
     pub unsafe fn trim(&self, local: &LocalHeap) {
+        // SAFETY: forwarded.
+        unsafe {
+            self.trim_all(local, |local, _| {
+                self.with(|_| {
+                    let slabs = self.control().slabs();
+                    for slab in slabs.filter(|slab| slab.is_owned_by(local.address())) {
+                        local.reconsider(slab);
+                    }
+                });
+                self.trim_slabs(local, true)
+            });
+        }
+    }
+
+    /// Calls `trim_one` for a local heap, and with `true` for all that are idle.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    unsafe fn trim_all(&self, local: &LocalHeap, trim_one: impl Fn(&LocalHeap, bool) -> Trimmed) {
         let idle = Idle {
             pool: self,
             first: Cell::new(self.with(|_| self.control().idle.replace(0))),
         };
-        // SAFETY: nobody can be bound to the idle ones before they are put back, and the caller is
-        // bound to its own.
-        unsafe {
-            if !local.is_empty_heap() {
-                self.trim_one(local);
-            }
-            while let Some(other) = idle.next() {
-                let (twice, refused) = self.trim_quietly(other);
-                self.with(|_| self.control().detach(other));
-                self.report(twice, refused);
-            }
+        if !local.is_empty_heap() {
+            let (twice, refused) = trim_one(local, false);
+            self.report(twice, refused);
+        }
+        while let Some(other) = idle.next() {
+            let (twice, refused) = trim_one(other, true);
+            self.with(|_| self.control().detach(other));
+            self.report(twice, refused);
         }
         self.with(|heap| self.control().trim(heap));
     }
 
-    unsafe fn trim_one(&self, local: &LocalHeap) {
-        // SAFETY: forwarded.
-        let (twice, refused) = unsafe { self.trim_quietly(local) };
-        self.report(twice, refused);
-    }
-
-    unsafe fn trim_quietly(&self, local: &LocalHeap) -> (Result<(), usize>, Cell<Option<Refusal>>) {
-        self.with(|_| {
-            let slabs = self.control().slabs();
-            for slab in slabs.filter(|slab| slab.is_owned_by(local.address())) {
-                // SAFETY: the slab is this local heap's, which is the caller's to use.
-                unsafe { local.reconsider(slab) }
-            }
-        });
+    /// # Safety
+    /// The caller is bound to the local heap, or it is idle and known to the caller alone.
+    unsafe fn trim_slabs(&self, local: &LocalHeap, retires: bool) -> Trimmed {
         let refused = Cell::new(None);
-        // SAFETY: the caller is bound to it, or it is idle and known to the caller alone.
-        let twice = unsafe { local.trim(|slab| self.release(slab, &refused)) };
+        // SAFETY: forwarded.
+        let twice = unsafe { local.trim(retires, |slab| self.release(slab, &refused)) };
         (twice, refused)
     }
 
@@ -650,6 +690,9 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         }
     }
 }
+
+/// What to tell of a local heap that was trimmed; see [`Pool::report`].
+type Trimmed = (Result<(), usize>, Cell<Option<Refusal>>);
 
 /// Idle local heaps that were taken out of the registry. Those that are left when this is dropped go
 /// back, also if a fault handler panics.
