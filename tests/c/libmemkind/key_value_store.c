@@ -68,7 +68,8 @@ int main(int count, char **arguments) {
     size_t most = 0, most_space = 0;
     unsigned long long operations = 0, refused = 0;
     unsigned scale = 1, moved = 0, cursor = 0;
-    while (time(NULL) < until) {
+    /* However slow the machine is, each of the scales below comes to its end. */
+    while (time(NULL) < until || operations < 1500000) {
         /* Sizes change in the long run: that is what fragments a store. */
         scale = operations / 500000 % 3 + 1;
         for (int i = 0; i < 10000; i++, operations++) {
