@@ -284,12 +284,12 @@ fn a_full_pool_is_payload_and_can_be_filled_again() {
     // Less than this share of the region is a step back.
     for (size, least) in [
         (16, 0.96),
-        (64, 0.96),
-        (100, 0.86),
-        (1000, 0.97),
-        (4096, 0.97),
-        (20_000, 0.97),
-        (100_000, 0.97),
+        (64, 0.985),
+        (100, 0.88),
+        (1000, 0.985),
+        (4096, 0.985),
+        (20_000, 0.985),
+        (100_000, 0.985),
         (MIB, 13.0 / 14.0),
         (3 * MIB, 12.0 / 14.0),
     ] {
@@ -304,9 +304,10 @@ fn a_full_pool_is_payload_and_can_be_filled_again() {
 fn a_large_full_pool_is_payload_and_can_be_filled_again() {
     for (size, least) in [
         (16, 0.96),
-        (64, 0.98),
-        (1000, 0.92),
-        (20_000, 0.9),
+        (64, 0.985),
+        (1000, 0.965),
+        (4096, 0.975),
+        (20_000, 0.96),
         (MIB, 0.98),
     ] {
         let share = fill_again_and_again(256 * MIB, size);

@@ -27,6 +27,8 @@ pub(crate) struct Control {
     map: AtomicUsize,
     /// Address of the first granule.
     pub(crate) base: Cell<usize>,
+    /// A class is served if enough of its objects for a slab fit into so many bytes.
+    served_limit: Cell<usize>,
     /// Slabs have at most so many bytes.
     slab_limit: Cell<usize>,
     /// Bytes of empty slabs that a local heap keeps.
@@ -141,7 +143,8 @@ impl Control {
             none: AtomicUsize::new(0),
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
-            slab_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
+            served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
+            slab_limit: Cell::new((most / 256).clamp(SLAB_GRANULE, 8 << 20)),
             keeps: Cell::new((most / 256).clamp(KEPT_AT_LEAST, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),
@@ -178,7 +181,10 @@ impl Control {
 
     /// Objects of a slab of a class, at most; 0 if the class is not served.
     pub(crate) fn count_of(&self, class: usize) -> usize {
-        TABLE[class].most_within(self.slab_limit.get())
+        match TABLE[class].most_within(self.served_limit.get()) {
+            0 => 0,
+            _ => TABLE[class].most_within(self.slab_limit.get()),
+        }
     }
 
     /// The newest map.
@@ -372,14 +378,19 @@ impl Control {
         owner: &LocalHeap,
         number: usize,
     ) -> Result<&Descriptor, Lack> {
+        let class = TABLE[number];
         let count = self.count_of_next(owner, number);
         if count == 0 {
             return Err(Lack::Map);
         }
         let slab = self.take_descriptor(heap).ok_or(Lack::Memory)?;
-        let layout = Layout::from_size_align(TABLE[number].bytes_of(count), SLAB_GRANULE).ok();
-        let start = layout.and_then(|layout| heap.try_allocate(layout).ok());
-        let Some(start) = start else {
+        let mut try_with = |count| {
+            let layout = Layout::from_size_align(class.bytes_of(count), SLAB_GRANULE).ok()?;
+            Some((heap.try_allocate(layout).ok()?, count))
+        };
+        // What is left of a region may be too small for a large one.
+        let smallest = class.count_within(class.first_limit()).min(count);
+        let Some((start, count)) = try_with(count).or_else(|| try_with(smallest)) else {
             self.put_descriptor(heap, slab);
             return Err(Lack::Memory);
         };

@@ -33,6 +33,9 @@ pub(crate) const QUICK: usize = if IS_WIDE { 64 << 10 } else { 8 << 10 };
 /// The largest size that slabs serve.
 pub(crate) const LARGEST: usize = if IS_WIDE { 1 << 20 } else { QUICK };
 
+/// Granules of a slab whose objects are not larger than one.
+const MOST_GRANULES: usize = 32;
+
 /// The number of classes.
 pub(crate) const CLASSES: usize = LINEAR / STEP + 4 * (LARGEST.ilog2() - LINEAR.ilog2()) as usize;
 
@@ -143,12 +146,14 @@ impl Class {
     }
 }
 
+/// Granules of the largest slabs of objects that are not larger than one: as many as the bits reach, within
+/// reason. Whatever their number, a slab loses one object at most, and needs one descriptor.
 const fn granules_for(size: usize) -> usize {
-    match size {
-        0..=16 => 1,
-        17..=256 => 2,
-        257..=1024 => 8,
-        _ => 16,
+    let reach = MAX_OBJECTS * size / SLAB_GRANULE;
+    if reach < MOST_GRANULES {
+        reach
+    } else {
+        MOST_GRANULES
     }
 }
 
