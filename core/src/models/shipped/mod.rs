@@ -49,7 +49,7 @@ const fn layout(size: usize) -> Layout {
 
 const SPARE: Spare = Spare {
     words: 260,
-    cells: 480,
+    cells: 600,
 };
 
 /// A lock of loom's.
