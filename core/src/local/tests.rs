@@ -370,3 +370,34 @@ fn several_sizes_until_the_region_is_full() {
         run(seed, 200 << 10, 3, &[0, 100, 300, 640, 5000], 1000, 2000);
     }
 }
+
+/// An owner that always has free objects would never look otherwise, and each of its frees would have
+/// to look among those of others.
+#[test]
+fn what_others_free_is_collected_while_there_are_free_objects() {
+    let mut model = Model::new(512 << 10, 2);
+    let layout = Layout::from_size_align(64, 1).unwrap();
+    for _ in 0..1000 {
+        assert!(model.allocate(0, layout));
+    }
+    let live: Vec<usize> = model.live.keys().copied().collect();
+    let frees = |model: &Model| {
+        let slabs = model.control().slabs();
+        slabs
+            .filter(|slab| slab.remote_summary.load(Ordering::Relaxed) != 0)
+            .count()
+    };
+    for &address in live.iter().step_by(100) {
+        model.release(1, address, false);
+    }
+    assert!(frees(&model) > 0);
+    let mut random = Random(5);
+    for step in 0..5000 {
+        let nth = random.below(model.live.len());
+        let address = *model.live.keys().nth(nth).unwrap();
+        model.release(0, address, false);
+        assert!(step < 500 || model.allocate(0, layout));
+    }
+    model.check();
+    assert_eq!(frees(&model), 0);
+}

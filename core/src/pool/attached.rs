@@ -439,7 +439,11 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 Freed::Done => return,
                 Freed::Unsettled(slab) => {
                     // SAFETY: as above.
-                    unsafe { self.settle(local, slab) };
+                    unsafe {
+                        if let Some(slab) = local.settle_alone(slab) {
+                            self.settle(local, slab);
+                        }
+                    }
                     return;
                 }
                 Freed::Refused => {}
@@ -468,7 +472,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     }
 
     /// Looks at a slab after an object was freed by [`LocalHeap::give`]: it may have got enough free
-    /// objects to be of use, or have no object in use any more.
+    /// objects to be of use, or have no object in use any more. Most of the time
+    /// [`LocalHeap::settle_alone`] will do.
     ///
     /// # Safety
     /// As for [`Pool::free_in`], and `unsettled` is the answer of the last call with this local
@@ -478,9 +483,9 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
         // SAFETY: the slab is the local heap's, to which the caller is bound.
         unsafe {
-            if let Some(unsettled) = local.settle_alone(unsettled) {
-                self.settle_slab(local, Descriptor::at(unsettled.0));
-            }
+            self.settle_slab(local, Descriptor::at(unsettled.0));
+            // As long as a slab has remote frees, each free of the owner's looks among these.
+            self.collect(local, COLLECTED);
         }
     }
 

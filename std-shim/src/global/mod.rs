@@ -268,7 +268,10 @@ impl Allotment {
     #[inline(never)]
     unsafe fn settle(&self, slab: Unsettled) {
         // SAFETY: forwarded; the local heap is the thread's, as it was for the free.
-        self.operate(|arena| unsafe { arena.settle(process::current(), slab) });
+        if let Some(slab) = unsafe { process::current().settle_alone(slab) } {
+            // SAFETY: as above.
+            self.operate(|arena| unsafe { arena.settle(process::current(), slab) });
+        }
     }
 
     /// # Safety

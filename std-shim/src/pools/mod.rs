@@ -156,7 +156,11 @@ impl SharedPool {
                 Freed::Done => return,
                 Freed::Unsettled(slab) => {
                     // SAFETY: as above.
-                    unsafe { self.arena.pool().settle(entered.local(), slab) };
+                    unsafe {
+                        if let Some(slab) = entered.local().settle_alone(slab) {
+                            self.arena.pool().settle(entered.local(), slab);
+                        }
+                    }
                     return;
                 }
                 Freed::Refused => {}
