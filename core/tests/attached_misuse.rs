@@ -414,7 +414,10 @@ fn a_slab_with_uncollected_frees_is_not_released_by_a_double_free() {
         assert_eq!(told.len(), reports.len(), "reported twice");
         let wrong: BTreeSet<_> = twice.iter().map(|p| p.addr().get()).collect();
         assert_eq!(told, wrong);
-        assert!(reports.iter().all(|r| r.kind == FaultKind::AlreadyFree));
+        // Some slabs are collected in time, and gone when the second free comes.
+        let kinds = [FaultKind::AlreadyFree, FaultKind::NotABlock];
+        assert!(reports.iter().all(|report| kinds.contains(&report.kind)));
+        assert!(reports.iter().any(|report| report.kind == kinds[0]));
         victim.hands_out_each_once(size, &[]);
         victim.trim();
         victim.hands_out_each_once(size, &[]);
