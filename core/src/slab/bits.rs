@@ -9,7 +9,7 @@ use super::descriptor::Descriptor;
     all(
         target_arch = "x86_64",
         target_pointer_width = "64",
-        not(any(miri, loom))
+        not(any(miri, loom, without_assembly))
     ),
     path = "bits/x86_64.rs"
 )]
@@ -17,7 +17,7 @@ use super::descriptor::Descriptor;
     not(all(
         target_arch = "x86_64",
         target_pointer_width = "64",
-        not(any(miri, loom))
+        not(any(miri, loom, without_assembly))
     )),
     path = "bits/portable.rs"
 )]
@@ -28,7 +28,11 @@ mod target;
 /// All but the oldest x86-64 processors have an instruction for it, which compilers may not rely on.
 #[inline(always)]
 pub(crate) fn count_ones(word: usize) -> usize {
-    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        not(any(miri, without_assembly))
+    ))]
     if processor::COUNTS_BITS.load(core::sync::atomic::Ordering::Relaxed) {
         let count: usize;
         // SAFETY: the processor has the instruction, which reads and writes registers only.
@@ -42,7 +46,11 @@ pub(crate) fn count_ones(word: usize) -> usize {
 }
 
 /// What the processor can do, if somebody has looked.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+))]
 pub(crate) mod processor {
     use core::arch::x86_64::__cpuid;
     use core::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +72,11 @@ pub(crate) mod processor {
 }
 
 /// Elsewhere there is nothing to know.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 pub(crate) mod processor {
     pub(crate) fn look() {}
 }

@@ -7,7 +7,11 @@
 ///
 /// # Safety
 /// `base` and `AT` are multiples of a word, and the word that holds the bit may be read and written.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+))]
 #[inline(always)]
 pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: the instruction changes only the word that holds the bit (condition).
@@ -21,7 +25,11 @@ pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// As for [`set`].
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+))]
 #[inline(always)]
 pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: the instruction changes only the word that holds the bit (condition).
@@ -35,7 +43,11 @@ pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// `base` and `AT` are multiples of a word, and the word that holds the bit may be read and written.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 #[inline(always)]
 pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: forwarded.
@@ -49,7 +61,11 @@ pub(super) unsafe fn set<const AT: usize>(base: *mut u8, bit: isize) {
 ///
 /// # Safety
 /// As for [`set`].
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 #[inline(always)]
 pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     // SAFETY: forwarded.
@@ -59,13 +75,21 @@ pub(super) unsafe fn clear<const AT: usize>(base: *mut u8, bit: isize) {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 fn word_of(base: *mut u8, bit: isize) -> *mut usize {
     base.cast::<usize>()
         .wrapping_offset(bit >> usize::BITS.ilog2())
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 const fn mask(bit: isize) -> usize {
     1 << (bit as usize % usize::BITS as usize)
 }

@@ -64,7 +64,7 @@ pub(crate) const fn floor_of(bin: usize) -> usize {
     feature = "fast",
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(miri)
+    not(any(miri, without_assembly))
 ))]
 #[inline(always)]
 pub(crate) fn opaque(mut value: usize) -> usize {
@@ -78,7 +78,11 @@ pub(crate) fn opaque(mut value: usize) -> usize {
 
 #[cfg(all(
     feature = "fast",
-    not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))
+    not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        not(any(miri, without_assembly))
+    ))
 ))]
 #[inline(always)]
 pub(crate) fn opaque(value: usize) -> usize {
@@ -90,7 +94,7 @@ pub(crate) fn opaque(value: usize) -> usize {
     feature = "fast",
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(miri)
+    not(any(miri, without_assembly))
 ))]
 #[inline(always)]
 #[allow(
@@ -109,7 +113,11 @@ pub(crate) fn opaque_ref<T>(reference: &mut T) -> &mut T {
 
 #[cfg(all(
     feature = "fast",
-    not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))
+    not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        not(any(miri, without_assembly))
+    ))
 ))]
 #[inline(always)]
 pub(crate) fn opaque_ref<T>(reference: &mut T) -> &mut T {
@@ -118,7 +126,11 @@ pub(crate) fn opaque_ref<T>(reference: &mut T) -> &mut T {
 
 /// Sum of a list's number inside its level and that of the level's first list, the latter counted
 /// from level 0.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+))]
 #[inline(always)]
 fn list_number(inside: usize, level: usize) -> usize {
     let number: usize;
@@ -132,14 +144,22 @@ fn list_number(inside: usize, level: usize) -> usize {
 }
 
 /// See above.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 #[inline(always)]
 fn list_number(inside: usize, level: usize) -> usize {
     inside + level - (LINEAR_LOG2 << SL_LOG2)
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+))]
 #[inline(always)]
 fn highest_bit(value: usize) -> usize {
     let bit: usize;
@@ -154,7 +174,11 @@ fn highest_bit(value: usize) -> usize {
 }
 
 /// Number of the highest bit that is set in `value`, which is not 0.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, without_assembly))
+)))]
 #[inline(always)]
 fn highest_bit(value: usize) -> usize {
     value.ilog2() as usize
