@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Far more than any program here takes, even on a busy machine: who is still running
 /// then hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What a program left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
