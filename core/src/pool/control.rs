@@ -27,8 +27,6 @@ pub(crate) struct Control {
     map: AtomicUsize,
     /// Address of the first granule.
     pub(crate) base: Cell<usize>,
-    /// A class is served if enough of its objects for a slab fit into so many bytes.
-    served_limit: Cell<usize>,
     /// Slabs have at most so many bytes.
     slab_limit: Cell<usize>,
     /// Bytes of empty slabs that a local heap keeps.
@@ -57,6 +55,8 @@ pub(crate) struct Control {
     pub(crate) acquired: Cell<usize>,
     /// Bytes of the region before the heap, as it was given.
     pub(crate) before_heap: usize,
+    /// A class is served if enough of its objects for a slab fit into so many bytes.
+    served_limit: Cell<usize>,
 }
 
 /// Why there is no slab.
@@ -143,7 +143,6 @@ impl Control {
             none: AtomicUsize::new(0),
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
-            served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
             slab_limit: Cell::new((most / 256).clamp(SLAB_GRANULE, 8 << 20)),
             keeps: Cell::new((most / 256).clamp(KEPT_AT_LEAST, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
@@ -161,6 +160,7 @@ impl Control {
             own_ever: Cell::new(0),
             acquired: Cell::new(0),
             before_heap,
+            served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
         }
     }
 
