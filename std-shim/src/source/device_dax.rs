@@ -1,20 +1,22 @@
 //! A Device DAX as sysfs describes it, on whatever bus the memory is: an nvdimm, hmem (HBM, soft
 //! reserved memory) or CXL.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::sysfs::{self, CharacterDevice, SYSFS};
 use crate::os_error::OsError;
-
-const SYSFS: &str = "/sys";
+use crate::path_buffer::PathBuffer;
 
 /// A character device of the subsystem `dax`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceDax {
     /// Where sysfs is mounted.
     sysfs: PathBuf,
-    /// Its directory in sysfs, without symbolic links; its name there is the device's.
+    number: libc::dev_t,
+    /// Its directory in sysfs, without symbolic links.
     directory: PathBuf,
 }
 
@@ -28,15 +30,17 @@ impl DeviceDax {
     }
 
     fn identify_in(sysfs: &Path, device: libc::dev_t) -> Result<Option<DeviceDax>, OsError> {
-        let (major, minor) = (libc::major(device), libc::minor(device));
-        let link = sysfs.join(format!("dev/char/{major}:{minor}"));
-        let subsystem = fs::canonicalize(link.join("subsystem")).map_err(os_error)?;
-        if !subsystem.ends_with("dax") {
+        let character_device = CharacterDevice::in_tree(sysfs.as_os_str().as_bytes(), device);
+        if !character_device.is_dax()? {
             return Ok(None);
         }
-        let directory = fs::canonicalize(&link).map_err(os_error)?;
-        let sysfs = sysfs.to_owned();
-        Ok(Some(DeviceDax { sysfs, directory }))
+        let link = character_device.directory()?;
+        let link = Path::new(std::ffi::OsStr::from_bytes(link.as_bytes()));
+        Ok(Some(DeviceDax {
+            sysfs: sysfs.to_owned(),
+            number: device,
+            directory: fs::canonicalize(link).map_err(os_error)?,
+        }))
     }
 
     /// Its size in bytes.
@@ -68,15 +72,8 @@ impl DeviceDax {
         })
     }
 
-    /// An attribute that is a number, from the device's own directory or from its bus's.
     fn number(&self, attribute: &str) -> Result<u64, OsError> {
-        let own = read_number(&self.directory.join(attribute));
-        if own != Err(OsError(libc::ENOENT)) {
-            return own;
-        }
-        let name = self.directory.file_name().unwrap_or_default();
-        let bus = self.sysfs.join("bus/dax/devices").join(name);
-        read_number(&bus.join(attribute))
+        CharacterDevice::in_tree(self.sysfs.as_os_str().as_bytes(), self.number).number(attribute)
     }
 }
 
@@ -102,21 +99,10 @@ fn deep_flush_in(sysfs: &Path, nvdimm_region: u32) -> Result<bool, OsError> {
     Ok(true)
 }
 
-/// A decimal number, the whole content of a small file.
-fn read_number(path: &Path) -> Result<u64, OsError> {
-    let mut text = [0; 32];
-    let mut len = 0;
-    let mut file = File::open(path).map_err(os_error)?;
-    loop {
-        match file.read(&mut text[len..]).map_err(os_error)? {
-            0 => break,
-            read => len += read,
-        }
-    }
-    core::str::from_utf8(&text[..len])
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or(OsError(libc::EINVAL))
+fn read_number(file: &Path) -> Result<u64, OsError> {
+    let file = PathBuffer::from_bytes(file.as_os_str().as_bytes())
+        .map_err(|_| OsError(libc::ENAMETOOLONG))?;
+    sysfs::read_number(file.as_c_str())
 }
 
 fn os_error(error: io::Error) -> OsError {

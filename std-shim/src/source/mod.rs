@@ -3,6 +3,7 @@
 //! ```text
 //! Source          its kind, size, alignment and descriptor
 //!   device_dax      a Device DAX as sysfs describes it: nvdimm, hmem and CXL alike
+//!     sysfs           what sysfs says about a character device, without the heap
 //!   sync_support    whether MAP_SYNC works on it, found out without disturbing any mapping
 //!   page            page arithmetic, whether pages are mapped
 //! ```
@@ -10,6 +11,7 @@
 pub mod device_dax;
 pub mod page;
 mod sync_support;
+pub(crate) mod sysfs;
 
 use core::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
