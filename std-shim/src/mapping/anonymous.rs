@@ -15,7 +15,7 @@ pub(super) fn map(asked: Option<usize>) -> Result<Mapping, MapError> {
         // A kernel that does not overcommit refuses the first, since it counts all of it, but not
         // the second, which is committed step by step.
         for protection in [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_NONE] {
-            match reserve(size, protection) {
+            match reserve(size, protection, ALIGNMENT) {
                 Ok(start) => {
                     let committed = if protection == libc::PROT_NONE {
                         0
@@ -26,6 +26,7 @@ pub(super) fn map(asked: Option<usize>) -> Result<Mapping, MapError> {
                         start,
                         capacity: size,
                         committed: AtomicUsize::new(committed),
+                        is_zeroed: true,
                         backing: Backing::Anonymous,
                     });
                 }
@@ -36,11 +37,11 @@ pub(super) fn map(asked: Option<usize>) -> Result<Mapping, MapError> {
     Err(refused)
 }
 
-/// Maps private anonymous memory at a multiple of [`ALIGNMENT`].
-pub(super) fn reserve(size: usize, protection: i32) -> Result<usize, MapError> {
+/// Maps private anonymous memory at a multiple of an alignment, which is at least a page.
+pub(super) fn reserve(size: usize, protection: i32, alignment: usize) -> Result<usize, MapError> {
     const STEP: &str = "cannot reserve addresses";
     // `mmap` aligns to pages: map more, and cut off both ends.
-    let longer = size.checked_add(ALIGNMENT - page_size()).ok_or(MapError {
+    let longer = size.checked_add(alignment - page_size()).ok_or(MapError {
         step: STEP,
         error: OsError(libc::ENOMEM),
     })?;
@@ -50,7 +51,7 @@ pub(super) fn reserve(size: usize, protection: i32) -> Result<usize, MapError> {
         return Err(MapError::last(STEP));
     }
     let found = found.expose_provenance();
-    let start = found.next_multiple_of(ALIGNMENT);
+    let start = found.next_multiple_of(alignment);
     let (before, behind) = (start - found, found + longer - (start + size));
     // SAFETY: both ends belong to the mapping just made, and nothing is in them yet.
     unsafe {

@@ -1,44 +1,35 @@
 //! Files that pools lie in.
 
-use core::ffi::CStr;
 use core::fmt::Write;
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::AtomicUsize;
 
 use super::anonymous::reserve;
+use super::descriptor::{Descriptor, open};
 use super::limits::{candidates, soft_limit};
-use super::{Backing, MapError, Mapping};
+use super::{ALIGNMENT, Backing, FIRST_PART, MapError, Mapping, NEITHER, is_pool_or_blank};
 use crate::os_error::OsError;
 use crate::path_buffer::PathBuffer;
 use crate::text_buffer::TextBuffer;
 
-/// How a pool's file came to be.
+/// What a pool that is not in memory of its process alone lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {
-    /// It has no name: it was made in the directory asked for.
+    /// A file without a name, made in the directory asked for.
     Temporary,
-    /// It is the file asked for.
+    /// The file asked for.
     Named,
-    /// It has no name: the file asked for is another process's pool.
+    /// A file without a name: the file asked for is another process's pool.
     InsteadOfNamed,
+    /// The Device DAX asked for.
+    Device,
 }
-
-/// What the first bytes of a file with a pool are.
-const MAGIC: &[u8] = b"ALLOT";
-
-/// Our descriptor goes to the upper end of the first thousand, where programs that choose numbers
-/// by themselves (shells, daemons that close "all" files) do not look for room.
-const HIGH_DESCRIPTOR: usize = 1024 - 64;
 
 /// An open file and where it lies.
 #[derive(Debug)]
 pub(super) struct BackingFile {
-    descriptor: i32,
-    /// To recognise the file: the program may have closed our descriptor and opened another file
-    /// that got its number.
-    device: libc::dev_t,
-    inode: libc::ino_t,
+    pub(super) descriptor: Descriptor,
     directory: PathBuffer,
     kind: FileKind,
 }
@@ -82,34 +73,32 @@ impl BackingFile {
             error,
         })?;
         let file = BackingFile::new(descriptor, path.parent(), FileKind::Named)?;
-        let status = file.status().map_err(|error| MapError {
+        let status = file.descriptor.status().map_err(|error| MapError {
             step: "cannot open the file",
             error,
         })?;
         if status.st_mode & libc::S_IFMT != libc::S_IFREG {
-            return Err(MapError::plain("not a regular file"));
+            return Err(MapError::plain(NEITHER));
         }
-        // SAFETY: the descriptor is open.
-        if unsafe { libc::flock(file.descriptor, libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            return match OsError::last() {
-                OsError(libc::EWOULDBLOCK) => {
-                    BackingFile::unnamed(&path.parent(), FileKind::InsteadOfNamed)
-                }
-                error => Err(MapError {
+        match file.descriptor.lock() {
+            Ok(true) => {}
+            Ok(false) => return BackingFile::unnamed(&path.parent(), FileKind::InsteadOfNamed),
+            Err(error) => {
+                return Err(MapError {
                     step: "cannot lock the file",
                     error,
-                }),
-            };
+                });
+            }
         }
         if status.st_size > 0 && !file.is_ours_or_blank() {
             return Err(MapError::plain(
                 "the file holds something other than a pool: remove it first",
             ));
         }
-        // SAFETY: the descriptor is open.
-        if unsafe { libc::ftruncate(file.descriptor, 0) } != 0 {
-            return Err(MapError::last("cannot empty the file"));
-        }
+        file.set_len(0).map_err(|error| MapError {
+            step: "cannot empty the file",
+            error,
+        })?;
         Ok(file)
     }
 
@@ -118,64 +107,35 @@ impl BackingFile {
         directory: PathBuffer,
         kind: FileKind,
     ) -> Result<BackingFile, MapError> {
-        let lowest = soft_limit(libc::RLIMIT_NOFILE)
-            .saturating_sub(64)
-            .min(HIGH_DESCRIPTOR);
-        // SAFETY: the descriptor is open and ours.
-        let high = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, lowest as libc::c_int) };
-        let descriptor = if high < 0 {
-            descriptor
-        } else {
-            // SAFETY: it is ours, and its copy takes its place.
-            unsafe { libc::close(descriptor) };
-            high
-        };
-        let mut file = BackingFile {
-            descriptor,
-            device: 0,
-            inode: 0,
-            directory,
-            kind,
-        };
-        let status = file.status().map_err(|error| MapError {
+        let descriptor = Descriptor::new(descriptor).map_err(|error| MapError {
             step: "cannot look at the file",
             error,
         })?;
-        (file.device, file.inode) = (status.st_dev, status.st_ino);
-        Ok(file)
+        Ok(BackingFile {
+            descriptor,
+            directory,
+            kind,
+        })
     }
 
     pub(super) fn kind(&self) -> FileKind {
         self.kind
     }
 
-    fn status(&self) -> Result<libc::stat, OsError> {
-        let mut status = core::mem::MaybeUninit::<libc::stat>::zeroed();
-        // SAFETY: `status` is writable; all-zero bytes are a valid value of it.
-        unsafe {
-            if libc::fstat(self.descriptor, status.as_mut_ptr()) != 0 {
-                return Err(OsError::last());
-            }
-            Ok(status.assume_init())
-        }
-    }
-
-    /// The descriptor, if it still is our file's.
+    /// The descriptor's number, if it still is our file's.
     pub(super) fn descriptor(&self) -> Option<i32> {
-        let status = self.status().ok()?;
-        (status.st_dev == self.device && status.st_ino == self.inode).then_some(self.descriptor)
+        self.descriptor.number()
     }
 
     /// Whether the file begins as a pool does, or with nothing but zeros.
     fn is_ours_or_blank(&self) -> bool {
-        let mut first = [0u8; 4096];
-        // SAFETY: the buffer is writable for its length.
-        let read =
-            unsafe { libc::pread(self.descriptor, first.as_mut_ptr().cast(), first.len(), 0) };
-        let Ok(read) = usize::try_from(read) else {
+        let mut first = [0u8; FIRST_PART];
+        let Some(descriptor) = self.descriptor() else {
             return false;
         };
-        first.starts_with(MAGIC) || first[..read].iter().all(|&b| b == 0)
+        // SAFETY: the buffer is writable for its length.
+        let read = unsafe { libc::pread(descriptor, first.as_mut_ptr().cast(), first.len(), 0) };
+        usize::try_from(read).is_ok_and(|read| is_pool_or_blank(&first[..read]))
     }
 
     /// Gives the file its full length; no space is allocated for it yet.
@@ -183,8 +143,9 @@ impl BackingFile {
         let Ok(len) = libc::off_t::try_from(len) else {
             return Err(OsError(libc::EFBIG));
         };
+        let descriptor = self.descriptor().ok_or(OsError(libc::EBADF))?;
         // SAFETY: the descriptor is open.
-        if unsafe { libc::ftruncate(self.descriptor, len) } != 0 {
+        if unsafe { libc::ftruncate(descriptor, len) } != 0 {
             return Err(OsError::last());
         }
         Ok(())
@@ -195,15 +156,10 @@ impl BackingFile {
     /// # Safety
     /// Nobody needs what is there.
     pub(super) unsafe fn map_over(&self, start: usize, len: usize) -> Result<(), OsError> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
-        let place = with_exposed_provenance_mut(start);
-        // SAFETY: the caller gives the place up.
-        let found = unsafe { libc::mmap(place, len, access, flags, self.descriptor, 0) };
-        if found == libc::MAP_FAILED {
-            Err(OsError::last())
-        } else {
-            Ok(())
+        // SAFETY: forwarded.
+        unsafe {
+            self.descriptor
+                .map_over(start, len, libc::PROT_READ | libc::PROT_WRITE)
         }
     }
 
@@ -238,15 +194,6 @@ impl BackingFile {
     }
 }
 
-impl Drop for BackingFile {
-    fn drop(&mut self) {
-        if let Some(descriptor) = self.descriptor() {
-            // SAFETY: the descriptor is open and still ours.
-            unsafe { libc::close(descriptor) };
-        }
-    }
-}
-
 /// Maps a file that is empty.
 pub(super) fn map(file: BackingFile, asked: Option<usize>) -> Result<Mapping, MapError> {
     let mut refused = MapError::plain("");
@@ -267,7 +214,7 @@ pub(super) fn map(file: BackingFile, asked: Option<usize>) -> Result<Mapping, Ma
             };
             continue;
         }
-        let start = match reserve(size, libc::PROT_NONE) {
+        let start = match reserve(size, libc::PROT_NONE, ALIGNMENT) {
             Ok(start) => start,
             Err(error) => {
                 refused = error;
@@ -282,6 +229,7 @@ pub(super) fn map(file: BackingFile, asked: Option<usize>) -> Result<Mapping, Ma
                     start,
                     capacity: size,
                     committed,
+                    is_zeroed: true,
                     backing: Backing::File(file),
                 });
             }
@@ -296,20 +244,6 @@ pub(super) fn map(file: BackingFile, asked: Option<usize>) -> Result<Mapping, Ma
         }
     }
     Err(refused)
-}
-
-fn open(path: &CStr, flags: i32) -> Result<i32, OsError> {
-    loop {
-        // SAFETY: the path ends with a null byte.
-        let descriptor = unsafe { libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint) };
-        if descriptor >= 0 {
-            return Ok(descriptor);
-        }
-        match OsError::last() {
-            OsError(libc::EINTR) => {}
-            error => return Err(error),
-        }
-    }
 }
 
 fn create_and_unlink(directory: &PathBuffer) -> Result<i32, OsError> {

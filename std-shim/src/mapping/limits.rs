@@ -10,7 +10,7 @@ const GENEROUS: usize = 64 << 30;
 const GENEROUS: usize = 512 << 20;
 
 /// Nothing smaller is worth trying.
-const LEAST: usize = 1 << 20;
+pub(super) const LEAST: usize = 1 << 20;
 
 /// Bytes in a page.
 pub(super) fn page_size() -> usize {

@@ -1,15 +1,20 @@
 //! A pool's address range and the memory behind it.
 //!
-//! The whole range is mapped once, at a start that is a multiple of 2 MiB unless it is the caller's
-//! own, so that it never moves. How much of it can be used ([`Mapping::committed`]) differs:
+//! The whole range is mapped once, at a start that is a multiple of 2 MiB (and of a device's own alignment)
+//! unless it is the caller's own, so that it never moves. How much of it can be used
+//! ([`Mapping::committed`]) differs:
 //!
 //! * **Anonymous**: all of it; the kernel commits each page when it is first touched. Where the
 //!   kernel does not overcommit, the range is reserved without access and committed step by step.
 //! * **A file**: file space is allocated before it is used, step by step, so that a full disk is an
 //!   error from [`Mapping::commit`] and never a `SIGBUS`.
+//! * **A Device DAX**: what was asked for, step by step, though all of it is there from the first:
+//!   so that the child of a fork gets a copy of no more than was used. What it held before is still in it.
 //! * **The caller's own region**: all of it. It is used as it is, and never unmapped or given back.
 
 mod anonymous;
+mod descriptor;
+mod device;
 mod file;
 mod limits;
 mod snapshot;
@@ -20,8 +25,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allotment_core::granule_map_bytes;
+use device::BackingDevice;
 use file::BackingFile;
 pub use file::FileKind;
+use snapshot::Shared;
 pub use snapshot::{CopyPlace, Snapshot};
 
 use crate::os_error::OsError;
@@ -29,6 +36,19 @@ use crate::path_buffer::PathBuffer;
 
 /// The start of every mapping made here is a multiple of this: the size of a huge page.
 pub const ALIGNMENT: usize = 2 << 20;
+
+/// What is neither created nor taken for a pool to lie in.
+const NEITHER: &str = "neither a regular file nor a Device DAX";
+
+/// What tells a pool, or nothing at all, from what somebody may miss.
+const FIRST_PART: usize = 4096;
+
+/// Whether a file or device that begins with these bytes may be taken for a pool: it is one, or it is
+/// zero.
+fn is_pool_or_blank(first: &[u8]) -> bool {
+    const MAGIC: &[u8] = b"ALLOT";
+    first.starts_with(MAGIC) || first.iter().all(|&byte| byte == 0)
+}
 
 /// So much at the start of a mapping stays in small pages when huge ones are asked for. Some pages
 /// that are used in part become huge ones that are resident whole: some MiB, which is little for a
@@ -72,13 +92,14 @@ impl fmt::Display for MapError {
 
 impl core::error::Error for MapError {}
 
-/// A mapped address range. Dropping it unmaps the range and closes its file, unless the range is the
-/// caller's own.
+/// A mapped address range. Dropping it unmaps the range and closes its file or device, unless the range
+/// is the caller's own.
 #[derive(Debug)]
 pub struct Mapping {
     start: usize,
     capacity: usize,
     committed: AtomicUsize,
+    is_zeroed: bool,
     backing: Backing,
 }
 
@@ -88,6 +109,7 @@ pub struct Mapping {
 enum Backing {
     Anonymous,
     File(BackingFile),
+    Device(BackingDevice),
     /// The caller's.
     Region,
 }
@@ -114,16 +136,29 @@ impl Mapping {
         file::map(BackingFile::temporary(dir)?, size)
     }
 
-    /// Maps a file, which is created with mode 0600 if it is missing, and emptied.
+    /// Maps a file, which is created with mode 0600 if it is missing, and emptied; or a Device DAX
+    /// (`/dev/daxX.Y`).
     ///
-    /// The file is locked (`flock(2)`) as long as it is mapped. If another process holds the
-    /// lock, such as the parent that handed its environment down, a temporary file in the same
-    /// directory takes its place.
+    /// Of a device, `size` is rounded up to its alignment, and is all of it if nothing is said.
+    ///
+    /// The file or device is locked (`flock(2)`) as long as it is mapped. If another process holds
+    /// the lock, such as the parent that handed its environment down, something else takes its place:
+    /// of a file a temporary file in the same directory, of a device anonymous memory, as there is no
+    /// room beside it. [`Mapping::file_kind`] says so.
     ///
     /// # Errors
-    /// If it is not a regular file, or holds something other than a pool or zeros (so that no one
-    /// loses a file by a slip), or cannot be made, or cannot be mapped.
+    /// If it is something else, or holds something other than a pool or zeros in its first 4096 bytes
+    /// (so that no one loses a file or a device's content by a slip), or cannot be made, or cannot be
+    /// mapped; if a device is smaller than `size`, or than 1 MiB. What is refused stays as it was.
     pub fn file(path: &PathBuffer, size: Option<usize>) -> Result<Mapping, MapError> {
+        if let Ok(status) = descriptor::status_of(path.as_c_str()) {
+            match status.st_mode & libc::S_IFMT {
+                libc::S_IFCHR => return device::map(path, status.st_rdev, size),
+                libc::S_IFREG | libc::S_IFDIR => {}
+                // Merely to be opened may mean something to it.
+                _ => return Err(MapError::plain(NEITHER)),
+            }
+        }
         file::map(BackingFile::named(path)?, size)
     }
 
@@ -135,6 +170,7 @@ impl Mapping {
             start: region.as_mut_ptr().expose_provenance(),
             capacity: region.len(),
             committed: AtomicUsize::new(region.len()),
+            is_zeroed: false,
             backing: Backing::Region,
         }
     }
@@ -160,10 +196,11 @@ impl Mapping {
         self.committed.load(Ordering::Acquire)
     }
 
-    /// Whether bytes read as zero when they are committed. Nothing is known about a caller's region.
+    /// Whether bytes read as zero when they are committed. Nothing is known about what a device or a
+    /// caller's region holds.
     #[must_use]
     pub fn is_zeroed(&self) -> bool {
-        !matches!(self.backing, Backing::Region)
+        self.is_zeroed
     }
 
     /// Whether the address is in the range.
@@ -172,16 +209,34 @@ impl Mapping {
         address.wrapping_sub(self.start) < self.capacity
     }
 
-    /// The file behind the range and how it came to be, if it is one.
+    /// The file or device behind the range and how it came to be there; `None` for anonymous memory, also
+    /// where that took the place of a device, and for a caller's region.
     #[must_use]
     pub fn file_kind(&self) -> Option<FileKind> {
         match &self.backing {
             Backing::Anonymous | Backing::Region => None,
             Backing::File(file) => Some(file.kind()),
+            Backing::Device(_) => Some(FileKind::Device),
         }
     }
 
-    /// Makes the first `len` bytes usable; the new ones read as zero. Calls must not overlap.
+    /// Whether it is anonymous memory.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.backing, Backing::Anonymous)
+    }
+
+    /// What is shared with the children of forks.
+    fn shared(&self) -> Option<Shared<'_>> {
+        match &self.backing {
+            Backing::Anonymous | Backing::Region => None,
+            Backing::File(file) => Some(Shared::File(file)),
+            Backing::Device(device) => Some(Shared::Device(device)),
+        }
+    }
+
+    /// Makes the first `len` bytes usable; the new ones read as zero if [`Mapping::is_zeroed`] says so.
+    /// Calls must not overlap.
     ///
     /// # Errors
     /// `ENOMEM` beyond the capacity; what `mprotect(2)` or `posix_fallocate(3)` say: `ENOSPC` for a
@@ -197,6 +252,7 @@ impl Mapping {
         match &self.backing {
             Backing::Anonymous => anonymous::commit(self.start + committed, len - committed)?,
             Backing::File(file) => file.commit(self.start, committed, len)?,
+            Backing::Device(_) => {}
             // All of it is committed from the first.
             Backing::Region => return Err(OsError(libc::ENOMEM)),
         }
@@ -205,11 +261,12 @@ impl Mapping {
     }
 
     /// Gives the memory of a part back to the system; it reads as zero afterwards. Only whole pages
-    /// inside the part are given back. Answers how many bytes that was.
+    /// inside the part are given back. Answers how many bytes that was; if none, nothing has changed.
     ///
     /// The space of a file stays allocated, since it is promised to be there without `SIGBUS`: the
     /// page cache gives up its copy, where the file system can do that (`fallocate(2)`,
-    /// `FALLOC_FL_ZERO_RANGE`); else nothing happens. Nor is anything of a caller's region given back.
+    /// `FALLOC_FL_ZERO_RANGE`); else nothing happens. Nor is anything of a device or of a caller's
+    /// region given back.
     ///
     /// # Safety
     /// Nobody uses the part's bytes during the call, or needs what is in them.
@@ -223,7 +280,7 @@ impl Mapping {
         let released = match &self.backing {
             Backing::Anonymous => anonymous::release(first, len),
             Backing::File(file) => file.release(first - self.start, len),
-            Backing::Region => false,
+            Backing::Device(_) | Backing::Region => false,
         };
         if released { len } else { 0 }
     }
@@ -238,21 +295,21 @@ impl Mapping {
         let without = map.saturating_add(WITHOUT_HUGE_PAGES);
         // The last block's end is written to at the beginning.
         let end = self.capacity.saturating_sub(ALIGNMENT);
-        matches!(self.backing, Backing::Anonymous)
+        self.is_anonymous()
             && end > without
             && anonymous::prefer_huge_pages(self.start + without, end - without)
     }
 
     /// Keeps the children of a `fork(2)` from getting the range (`madvise(2)`, `MADV_DONTFORK`), or
     /// no longer: they find nothing at its addresses until [`Mapping::detach_from_parent`]. Answers
-    /// whether that was done; for a file that is not at hand any more, and for what is no file, it is
-    /// not.
+    /// whether that was done; for a file or device that is not at hand any more, and for what is
+    /// neither, it is not.
     #[must_use]
     pub fn withhold_from_children(&self, withhold: bool) -> bool {
-        let Backing::File(file) = &self.backing else {
+        let Some(shared) = self.shared() else {
             return false;
         };
-        if withhold && file.descriptor().is_none() {
+        if withhold && shared.descriptor().number().is_none() {
             return false;
         }
         let advice = if withhold {
@@ -268,12 +325,13 @@ impl Mapping {
     /// In the child of a `fork(2)`: puts a copy of the first `used` bytes at the same addresses, in
     /// the place of memory that is shared with the parent, or withheld.
     ///
-    /// `place` says where the copy goes. Holes of the file are not copied. An anonymous mapping is
+    /// `place` says where the copy goes. Holes of a file, and pages of zeros, are not copied. An anonymous mapping is
     /// private already, so nothing happens; nor does it to a caller's region, of which nothing is
     /// known. Does not use the heap. `errno` may change.
     ///
     /// # Errors
-    /// If the copy cannot be made there. The range must not be used then.
+    /// If the copy cannot be made there; that of a device goes to memory alone, and only if `used` bytes are
+    /// available (`MemAvailable`, `proc_meminfo(5)`). The range must not be used then.
     ///
     /// # Safety
     /// The caller is the only thread, no part of the range changes during the call, and its own
@@ -283,11 +341,11 @@ impl Mapping {
         used: usize,
         place: CopyPlace,
     ) -> Result<(), MapError> {
-        let Backing::File(file) = &self.backing else {
+        let Some(shared) = self.shared() else {
             return Ok(());
         };
         // SAFETY: this function's conditions are the same.
-        let copy = unsafe { snapshot::replace(file, self.start, self.capacity, used, place)? };
+        let copy = unsafe { snapshot::replace(shared, self.start, self.capacity, used, place)? };
         self.take_over(copy);
         Ok(())
     }
@@ -300,10 +358,9 @@ impl Mapping {
     /// # Errors
     /// If neither copy can be made.
     pub fn snapshot(&self, used: usize) -> Result<Option<Snapshot>, MapError> {
-        match &self.backing {
-            Backing::Anonymous | Backing::Region => Ok(None),
-            Backing::File(file) => Snapshot::take(file, self.start, self.capacity, used).map(Some),
-        }
+        self.shared()
+            .map(|shared| Snapshot::take(shared, self.start, self.capacity, used))
+            .transpose()
     }
 
     /// In the child of a `fork(2)`: puts a snapshot of this mapping in its place.
@@ -322,7 +379,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// The copy is in its place.
+    /// The copy is in its place. What was copied need not be zero where the pool has not been yet, so
+    /// what was said about that holds on.
     fn take_over(&mut self, (file, committed): (Option<BackingFile>, usize)) {
         self.backing = match file {
             Some(file) => Backing::File(file),

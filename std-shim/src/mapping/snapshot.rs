@@ -1,82 +1,120 @@
 //! A private copy of a shared mapping, for the child of a fork: made by the child, or by the parent
 //! before it forks.
 
-use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
+use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
-use super::MapError;
 use super::anonymous::reserve;
+use super::descriptor::Descriptor;
+use super::device::BackingDevice;
 use super::file::BackingFile;
 use super::limits::{page_size, round_up_to_page};
+use super::{ALIGNMENT, MapError};
+use crate::meminfo;
 use crate::os_error::OsError;
+
+/// What is shared with children.
+#[derive(Clone, Copy)]
+pub(super) enum Shared<'a> {
+    File(&'a BackingFile),
+    Device(&'a BackingDevice),
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn descriptor(self) -> &'a Descriptor {
+        match self {
+            Shared::File(file) => &file.descriptor,
+            Shared::Device(device) => &device.descriptor,
+        }
+    }
+
+    /// What addresses and lengths of mappings are multiples of.
+    fn alignment(self) -> usize {
+        match self {
+            Shared::File(_) => page_size(),
+            Shared::Device(device) => device.alignment,
+        }
+    }
+
+    /// The descriptor of something whose holes are known.
+    fn with_holes(self) -> Option<i32> {
+        match self {
+            Shared::File(file) => file.descriptor.number(),
+            Shared::Device(_) => None,
+        }
+    }
+}
 
 /// Where the parent's bytes can be read.
 struct Source<'a> {
-    file: &'a BackingFile,
+    shared: Shared<'a>,
     start: usize,
     used: usize,
-    /// Whether `start` is a mapping made for the copy.
-    extra: bool,
+    /// The length of a mapping at `start` that was made for the copy; 0 if there is none.
+    extra: usize,
 }
 
 impl Source<'_> {
-    /// Maps the parent's file at another place and reserves its own range, which is empty if it was
-    /// withheld. If the file is not at hand any more, its old mapping is the source.
+    /// Maps what is the parent's at another place and reserves its own range, which is empty if it was
+    /// withheld. If it is not at hand any more, the old mapping is the source.
     ///
     /// # Safety
     /// As [`replace`].
     unsafe fn open(
-        file: &BackingFile,
+        shared: Shared<'_>,
         start: usize,
         capacity: usize,
         used: usize,
     ) -> Result<Source<'_>, MapError> {
-        let Some(descriptor) = file.descriptor() else {
+        const STEP: &str = "cannot map what is the parent's";
+        let failed = |error| MapError { step: STEP, error };
+        if shared.descriptor().number().is_none() {
             return Ok(Source {
-                file,
+                shared,
                 start,
                 used,
-                extra: false,
+                extra: 0,
             });
-        };
+        }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: the range is the copy's; nobody uses the old mapping any more (condition).
-        let (reserved, found) = unsafe {
+        let reserved = unsafe {
             let place = with_exposed_provenance_mut(start);
-            let reserved = libc::mmap(place, capacity, libc::PROT_NONE, flags, -1, 0);
-            (
-                reserved,
-                libc::mmap(
-                    null_mut(),
-                    used,
-                    libc::PROT_READ,
-                    libc::MAP_SHARED,
-                    descriptor,
-                    0,
-                ),
-            )
+            libc::mmap(place, capacity, libc::PROT_NONE, flags, -1, 0)
         };
-        if reserved == libc::MAP_FAILED || found == libc::MAP_FAILED {
-            return Err(MapError::last("cannot map the parent's file"));
+        if reserved == libc::MAP_FAILED {
+            return Err(MapError::last(STEP));
         }
-        Ok(Source {
-            file,
-            start: found.expose_provenance(),
+        // A multiple of the alignment, since the capacity is one.
+        let extra = used.next_multiple_of(shared.alignment());
+        let alignment = shared.alignment().max(ALIGNMENT);
+        let place = reserve(extra, libc::PROT_NONE, alignment)?;
+        let source = Source {
+            shared,
+            start: place,
             used,
-            extra: true,
-        })
+            extra,
+        };
+        // SAFETY: the place was reserved for this.
+        unsafe {
+            shared
+                .descriptor()
+                .map_over(place, extra, libc::PROT_READ)
+                .map_err(failed)?;
+        }
+        Ok(source)
     }
 }
 
 impl Drop for Source<'_> {
     fn drop(&mut self) {
-        if self.extra {
+        if self.extra > 0 {
             // SAFETY: mapped by `open` and used by nobody else.
-            unsafe { libc::munmap(with_exposed_provenance_mut(self.start), self.used) };
+            unsafe { libc::munmap(with_exposed_provenance_mut(self.start), self.extra) };
         }
     }
 }
 
-/// A copy of a file's used part that waits to be put in the place of the mapping. Dropping it gives
+/// A copy of the used part of a file or device that waits to be put in the place of the mapping. Dropping it gives
 /// it up.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -95,10 +133,10 @@ enum Content {
     Anonymous(usize),
 }
 
-/// Where the child of a fork gets its copy of a file's mapping.
+/// Where the child of a fork gets its copy of the mapping of a file or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyPlace {
-    /// An unlinked temporary file in the same directory.
+    /// An unlinked temporary file in the same directory. There is none for a device: it is refused.
     File,
     /// Anonymous memory.
     Memory,
@@ -107,20 +145,20 @@ pub enum CopyPlace {
 }
 
 impl Snapshot {
-    /// Copies the first `used` bytes of a file's mapping into a file of its own or, if that cannot be
-    /// had, into anonymous memory.
+    /// Copies the first `used` bytes of a mapping into a file of its own or, if that cannot be had, into
+    /// anonymous memory.
     pub(super) fn take(
-        file: &BackingFile,
+        shared: Shared<'_>,
         start: usize,
         capacity: usize,
         used: usize,
     ) -> Result<Snapshot, MapError> {
         let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
         let source = Source {
-            file,
+            shared,
             start,
             used,
-            extra: false,
+            extra: 0,
         };
         Snapshot::of(&source, start, capacity, CopyPlace::FileOrMemory)
     }
@@ -205,7 +243,7 @@ impl Drop for Snapshot {
 /// # Safety
 /// As [`Mapping::detach_from_parent`](super::Mapping::detach_from_parent).
 pub(super) unsafe fn replace(
-    file: &BackingFile,
+    shared: Shared<'_>,
     start: usize,
     capacity: usize,
     used: usize,
@@ -214,7 +252,7 @@ pub(super) unsafe fn replace(
     let used = round_up_to_page(used).unwrap_or(capacity).min(capacity);
     // SAFETY: the conditions are the same.
     unsafe {
-        let source = Source::open(file, start, capacity, used)?;
+        let source = Source::open(shared, start, capacity, used)?;
         Snapshot::of(&source, start, capacity, place)?.put(start)
     }
 }
@@ -225,7 +263,10 @@ fn copy_to_file(
     capacity: usize,
 ) -> Result<BackingFile, MapError> {
     const STEP: &str = "cannot fill the copy's file";
-    let file = source.file.sibling()?;
+    let file = match source.shared {
+        Shared::File(file) => file.sibling()?,
+        Shared::Device(_) => return Err(MapError::plain("a device has no room for a file")),
+    };
     let failed = |error| MapError { step: STEP, error };
     file.set_len(capacity).map_err(failed)?;
     file.commit(start, 0, source.used).map_err(failed)?;
@@ -241,7 +282,17 @@ fn copy_to_file(
 
 /// Answers the copy's address.
 fn copy_to_memory(source: &Source<'_>, capacity: usize) -> Result<usize, MapError> {
-    let copy = reserve(capacity, libc::PROT_READ | libc::PROT_WRITE)?;
+    if let Shared::Device(_) = source.shared
+        && let Some([available]) = meminfo::read(["MemAvailable"])
+        && available < source.used
+    {
+        // The system would end some process before the copy is complete.
+        return Err(MapError {
+            step: "the copy has no room in memory",
+            error: OsError(libc::ENOMEM),
+        });
+    }
+    let copy = reserve(capacity, libc::PROT_READ | libc::PROT_WRITE, ALIGNMENT)?;
     let copied = for_each_extent(source, |offset, len| {
         // SAFETY: both ranges are mapped, as long as the used part, and apart.
         unsafe {
@@ -261,7 +312,7 @@ fn for_each_extent(
     mut visit: impl FnMut(usize, usize) -> Result<(), OsError>,
 ) -> Result<(), OsError> {
     let (start, used) = (source.start, source.used);
-    let Some(descriptor) = source.file.descriptor() else {
+    let Some(descriptor) = source.shared.with_holes() else {
         return for_each_dirty_run(start, 0, used, visit);
     };
     let page = page_size();

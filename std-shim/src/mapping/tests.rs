@@ -195,10 +195,19 @@ fn what_is_no_pool_is_refused() {
         refused(&buffer(&scratch.0)),
         "cannot open the file: Is a directory"
     );
-    assert_eq!(
-        refused(&buffer(std::path::Path::new("/dev/null"))),
-        "not a regular file"
-    );
+    for other in ["/dev/null", "/dev/zero", "/dev/loop0"] {
+        let other = std::path::Path::new(other);
+        if other.exists() {
+            assert_eq!(
+                refused(&buffer(other)),
+                "neither a regular file nor a Device DAX"
+            );
+        }
+    }
+    let pipe = scratch.path("pipe");
+    // SAFETY: the path is a string.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_c_str().as_ptr(), 0o600) }, 0);
+    assert_eq!(refused(&pipe), "neither a regular file nor a Device DAX");
     assert_eq!(
         refused(&scratch.path("no/file")),
         "cannot open the file: No such file or directory"
