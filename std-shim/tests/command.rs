@@ -361,7 +361,13 @@ fn backings_that_cannot_be_are_refused() {
         125,
         "/no/such/place: No such file",
     );
-    assert_refused(&["--file", "/dev/null", "true"], 125, "not a regular file");
+    for other in ["/dev/null", "/dev/zero", "/"] {
+        assert_refused(
+            &["--file", other, "true"],
+            125,
+            "neither a regular file nor a Device DAX",
+        );
+    }
 }
 
 #[test]

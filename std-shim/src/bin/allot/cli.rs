@@ -44,6 +44,9 @@ Examples:
   A heap in a file that stays:
       allot run --file /mnt/pmem/heap -- ./server
 
+  A heap on a Device DAX, such as CXL memory; the program's children have theirs in anonymous memory:
+      allot run --file /dev/dax0.0 -- ./server
+
   The statistics as JSON, in a file:
       allot run --json --output heap.json -- make -j4";
 
@@ -74,7 +77,8 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) backing: BackingArguments,
 
-    /// The largest size of the pool in bytes, or with K, M, G or T: 64M, 2G; at least 1M
+    /// The largest size of the pool in bytes, or with K, M, G or T: 64M, 2G; at least 1M. Without it,
+    /// a device is used whole
     #[arg(long, value_name = "SIZE", value_parser = SizeParser)]
     pub(crate) size: Option<usize>,
 
@@ -108,7 +112,7 @@ pub(crate) struct BackingArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 
-    /// Keep the heap in this file; it is created if missing, and its contents are lost
+    /// Keep the heap in this file, created if missing, or Device DAX; what it held is lost
     #[arg(long, value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
 

@@ -2,6 +2,7 @@
 
 use crate::cli::{BackingArguments, RunArguments};
 use crate::failure::Failure;
+use crate::{complain, named_file};
 use allotment::config::Config;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -112,17 +113,10 @@ fn backing(arguments: &BackingArguments) -> Result<Option<(&'static str, OsStrin
     }
     if let Some(file) = &arguments.file {
         let file = absolute("--file", file)?;
-        match file.metadata() {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(refused("--file", &file, "it is not a regular file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let parent = file.parent().unwrap_or(Path::new("/"));
-                if let Err(error) = parent.metadata() {
-                    let reason = format!("{}: {}", parent.display(), plain(&error));
-                    return Err(refused("--file", &file, &reason));
-                }
-            }
-            Err(error) => return Err(refused("--file", &file, &plain(&error))),
+        match named_file::check(&file) {
+            Ok(Some(warning)) => complain(&warning),
+            Ok(None) => {}
+            Err(reason) => return Err(refused("--file", &file, &reason)),
         }
         return Ok(Some(("ALLOT_FILE", file.into_os_string())));
     }

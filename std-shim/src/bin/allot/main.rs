@@ -6,6 +6,7 @@ mod cli;
 mod elf;
 mod environment;
 mod failure;
+mod named_file;
 mod preload_library;
 mod program;
 mod run;
