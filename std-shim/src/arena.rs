@@ -18,8 +18,16 @@ use crate::thread::{self, Binding};
 /// What a pool that grows begins with. Small, since every process of a shell script pays for it.
 const FIRST_STEP: usize = 1 << 20;
 
-/// When free memory of an anonymous pool under a whole program goes back, if nothing is said.
-pub(crate) const ANONYMOUS_POLICY: PurgePolicy = PurgePolicy::Decay(Duration::from_secs(10));
+/// When free memory of a pool under a whole program goes back, if nothing is said: that of anonymous
+/// memory after ten seconds, any other never.
+#[must_use]
+pub fn default_purge_policy(mapping: &Mapping) -> PurgePolicy {
+    if mapping.is_anonymous() {
+        PurgePolicy::Decay(Duration::from_secs(10))
+    } else {
+        PurgePolicy::Never
+    }
+}
 
 /// A pool and the mapping that it lies in. The pool takes more of the mapping when it has no room
 /// left, until all is committed, and gives back what it does not need, as

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `ALLOT_ANONYMOUS` | `1`: the pool in anonymous memory (also the default) | `--anonymous` |
 //! | `ALLOT_DIR` | a directory: the pool in an unlinked temporary file there | `--dir` |
-//! | `ALLOT_FILE` | a file: the pool in it | `--file` |
+//! | `ALLOT_FILE` | a file or Device DAX: the pool in it | `--file` |
 //! | `ALLOT_SIZE` | the most that the pool may hold, such as `64M`; at least 1 MiB | `--size` |
 //! | `ALLOT_HUGE_PAGES` | `0`: do not ask for huge pages for an anonymous pool | |
 //! | `ALLOT_PURGE` | when memory that is free goes back to the system: `never`, `at-once`, or after so many seconds in which nobody needs it | |
@@ -18,7 +18,6 @@ use core::time::Duration;
 
 use allotment_core::PurgePolicy;
 
-use crate::arena::ANONYMOUS_POLICY;
 use crate::path_buffer::{PathBuffer, PathError};
 use crate::size::{self, Size, SizeError};
 
@@ -33,7 +32,7 @@ pub enum BackingKind {
     Anonymous,
     /// An unlinked temporary file in the directory [`Config::path`].
     TemporaryFile,
-    /// The file [`Config::path`].
+    /// The file or Device DAX [`Config::path`].
     File,
 }
 
@@ -279,15 +278,12 @@ impl Config {
         !self.no_huge_pages
     }
 
-    /// When memory that is free goes back to the system. If nothing was said, that of an anonymous pool
-    /// does after ten seconds. The space of a file is kept: see
-    /// [`Mapping::release`](crate::mapping::Mapping::release).
+    /// When memory that is free goes back to the system, if it was said; else it depends on the memory: see
+    /// [`default_purge_policy`](crate::arena::default_purge_policy). The space of a file is kept in any
+    /// case: see [`Mapping::release`](crate::mapping::Mapping::release).
     #[must_use]
-    pub fn purge_policy(&self) -> PurgePolicy {
-        self.purge.unwrap_or(match self.backing() {
-            BackingKind::Anonymous => ANONYMOUS_POLICY,
-            BackingKind::TemporaryFile | BackingKind::File => PurgePolicy::Never,
-        })
+    pub fn purge_policy(&self) -> Option<PurgePolicy> {
+        self.purge
     }
 
     /// The report on standard error.
@@ -405,15 +401,14 @@ mod tests {
     }
 
     #[test]
-    fn free_memory_goes_back_from_anonymous_pools_if_nothing_is_said() {
+    fn when_free_memory_goes_back() {
         let policy = |entries: &[&str]| read(entries).unwrap().purge_policy();
-        let decay = |seconds| PurgePolicy::Decay(Duration::from_secs(seconds));
-        assert_eq!(policy(&[]), decay(10));
-        assert_eq!(policy(&["ALLOT_DIR=/tmp"]), PurgePolicy::Never);
-        assert_eq!(policy(&["ALLOT_DIR=/tmp", "ALLOT_PURGE=3"]), decay(3));
-        assert_eq!(policy(&["ALLOT_PURGE=never"]), PurgePolicy::Never);
-        assert_eq!(policy(&["ALLOT_PURGE=at-once"]), PurgePolicy::AtOnce);
-        assert_eq!(policy(&["ALLOT_PURGE=0"]), PurgePolicy::AtOnce);
+        let three = PurgePolicy::Decay(Duration::from_secs(3));
+        assert_eq!(policy(&[]), None);
+        assert_eq!(policy(&["ALLOT_DIR=/tmp", "ALLOT_PURGE=3"]), Some(three));
+        assert_eq!(policy(&["ALLOT_PURGE=never"]), Some(PurgePolicy::Never));
+        assert_eq!(policy(&["ALLOT_PURGE=at-once"]), Some(PurgePolicy::AtOnce));
+        assert_eq!(policy(&["ALLOT_PURGE=0"]), Some(PurgePolicy::AtOnce));
     }
 
     #[test]

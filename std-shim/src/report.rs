@@ -18,7 +18,9 @@ pub struct Report<'a> {
     pub pid: u32,
     /// The program's name.
     pub program: Cow<'a, str>,
-    /// What the pool's memory is: `anonymous memory`, `file /path`, `temporary file in /dir`.
+    /// What the pool's memory is: `anonymous memory`, `file /path`, `temporary file in /dir`,
+    /// `device /dev/dax0.0`, and where that is another process's, `anonymous memory instead of
+    /// /dev/dax0.0`.
     pub backing: Cow<'a, str>,
     /// Length of the pool's region.
     pub region_bytes: usize,

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allotment_core::{CheckReport, Damage, FaultHandler, Freed, PurgePolicy, Stats, Unsettled};
 
-use crate::arena::{ANONYMOUS_POLICY, Arena};
+use crate::arena::Arena;
 use source::Source;
 
 /// A pool with a local heap for each thread, for `#[global_allocator]`.
@@ -27,7 +27,8 @@ use source::Source;
 /// It is made by a `const fn` and gets its memory at the first allocation, which usually comes before
 /// `main`:
 /// - [`Allotment::new`] reserves addresses and takes anonymous memory as it is touched;
-/// - [`Allotment::in_directory`] and [`Allotment::in_file`] allocate from a file that grows;
+/// - [`Allotment::in_directory`] and [`Allotment::in_file`] allocate from a file that grows, or from a
+///   Device DAX;
 /// - [`Allotment::in_region`] and [`Allotment::in_region_of`] keep to memory of yours.
 ///
 /// Objects of up to 64 KiB are allocated and freed without a lock and without an atomic
@@ -52,7 +53,7 @@ use source::Source;
 /// # Forks
 /// The child of a `fork(2)` goes on allocating, also if other threads were inside an operation. A pool in
 /// a file is copied before the fork: into a file without a name in the same directory, or, if there is
-/// no room for it, into anonymous memory; the child gets the copy. What other threads write
+/// no room for it, into anonymous memory; one on a device into anonymous memory. The child gets the copy. What other threads write
 /// during the fork may be missing from it. A region of yours is as private as your mapping of it.
 ///
 /// # Examples
@@ -70,7 +71,7 @@ pub struct Allotment {
     source: Source,
     size: Option<usize>,
     on_fault: FaultHandler,
-    purge: PurgePolicy,
+    purge: Option<PurgePolicy>,
     /// Requests of at most this alignment may be served from the local heap that the thread's word
     /// names: it is 0 as long as that may be another's.
     quick_align: AtomicUsize,
@@ -93,8 +94,8 @@ impl Allotment {
         Allotment::from_source(Source::Directory(path))
     }
 
-    /// A file, which is created with mode 0600 if it is missing. What it held is lost; but a file that
-    /// holds something other than a pool is refused. See
+    /// A file, which is created with mode 0600 if it is missing, or a Device DAX (`/dev/daxX.Y`). What it
+    /// held is lost; but what begins with something other than a pool or zeros is refused. See
     /// [`Mapping::file`](crate::mapping::Mapping::file) for two processes that name the same.
     ///
     /// A relative path starts at the working directory of the first allocation.
@@ -139,21 +140,17 @@ impl Allotment {
     }
 
     const fn from_source(source: Source) -> Allotment {
-        let purge = match source {
-            Source::Anonymous => ANONYMOUS_POLICY,
-            _ => PurgePolicy::Never,
-        };
         Allotment {
             source,
             size: None,
             on_fault: process::abort_on_fault,
-            purge,
+            purge: None,
             quick_align: AtomicUsize::new(0),
         }
     }
 
-    /// Limits the pool to so many bytes, rounded up to whole pages. A region of yours has its own
-    /// length; there this is without effect.
+    /// Limits the pool to so many bytes, rounded up to whole pages, or to the alignment of a device. A
+    /// region of yours has its own length; there this is without effect.
     #[must_use]
     pub const fn size(mut self, bytes: usize) -> Allotment {
         self.size = Some(bytes);
@@ -162,11 +159,11 @@ impl Allotment {
 
     /// Says when memory that is free goes back to the system. That of anonymous memory does after ten
     /// seconds in which nobody has needed it, if nothing is said; else it never does. It does so in an allocation or a
-    /// free, which takes some milliseconds then. The space of a file is kept in any case, and a region of
-    /// yours stays as it is: see [`Mapping::release`](crate::mapping::Mapping::release).
+    /// free, which takes some milliseconds then. The space of a file is kept in any case, and a device or a
+    /// region of yours stays as it is: see [`Mapping::release`](crate::mapping::Mapping::release).
     #[must_use]
     pub const fn purge(mut self, policy: PurgePolicy) -> Allotment {
-        self.purge = policy;
+        self.purge = Some(policy);
         self
     }
 

@@ -10,7 +10,7 @@ use allotment_core::lock_api::RawMutex;
 use allotment_core::{Fault, GRANULE, LocalHeap};
 
 use super::{Allotment, fork};
-use crate::arena::Arena;
+use crate::arena::{Arena, default_purge_policy};
 use crate::lock::FutexMutex;
 use crate::message;
 use crate::os_error::KeepErrno;
@@ -76,9 +76,12 @@ unsafe fn new_arena(allotment: &Allotment) -> Arena {
         Ok(mapping) => mapping,
         Err(error) => message::abort(format_args!("no global allocator in {source}: {error}")),
     };
+    let policy = allotment
+        .purge
+        .unwrap_or_else(|| default_purge_policy(&mapping));
     match Arena::new(mapping, allotment.on_fault) {
         Ok(arena) => {
-            arena.set_purge_policy(allotment.purge);
+            arena.set_purge_policy(policy);
             arena
         }
         Err(error) => message::abort(format_args!("no global allocator in {source}: {error}")),

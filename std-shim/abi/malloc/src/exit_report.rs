@@ -116,24 +116,21 @@ pub(crate) fn with_report(f: impl FnOnce(&Report<'_>)) -> bool {
         return false;
     }
     let mut backing = TextBuffer::<LONGEST_BACKING>::new();
-    let (intro, dir) = match arena.mapping().file_kind() {
-        None => ("anonymous memory", false),
-        Some(FileKind::Named) => ("file ", false),
+    let is_named = config.backing() == BackingKind::File;
+    let parent = config.path().parent();
+    let (intro, path) = match arena.mapping().file_kind() {
+        // The device asked for was another process's, or is a parent's; so is a file, without room beside it.
+        None if is_named => ("anonymous memory instead of ", config.path().as_bytes()),
+        None => ("anonymous memory", &[][..]),
+        Some(FileKind::Named) => ("file ", config.path().as_bytes()),
+        Some(FileKind::Device) => ("device ", config.path().as_bytes()),
         // The file asked for was another process's, or is a parent's.
-        Some(FileKind::InsteadOfNamed) => {
-            ("temporary file in ", config.backing() == BackingKind::File)
-        }
-        Some(_) => ("temporary file in ", false),
+        Some(FileKind::InsteadOfNamed) if is_named => ("temporary file in ", parent.as_bytes()),
+        Some(_) => ("temporary file in ", config.path().as_bytes()),
     };
     // A TextBuffer takes everything.
     let _ = backing.write_str(intro);
-    if arena.mapping().file_kind().is_some() {
-        if dir {
-            backing.push_lossy(config.path().parent().as_bytes());
-        } else {
-            backing.push_lossy(config.path().as_bytes());
-        }
-    }
+    backing.push_lossy(path);
     let program = program_name();
     // SAFETY: only asks.
     let pid = unsafe { libc::getpid() } as u32;

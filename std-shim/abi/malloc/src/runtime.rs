@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use allotment::arena::ArenaError;
+use allotment::arena::{ArenaError, default_purge_policy};
 use allotment::config::{BackingKind, Config};
 use allotment::lock::ThreadPointer;
 use allotment::mapping::Mapping;
@@ -196,8 +196,11 @@ fn make() {
                     .commit(mapping.capacity())
                     .map_err(ArenaError::Commit)?;
             }
+            let policy = config
+                .purge_policy()
+                .unwrap_or_else(|| default_purge_policy(&mapping));
             let arena = Arena::new(mapping)?;
-            arena.set_purge_policy(config.purge_policy());
+            arena.set_purge_policy(policy);
             Ok(arena)
         }) {
         Ok(arena) => place.write(arena),
