@@ -366,3 +366,30 @@ impl Arena {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path_buffer::PathBuffer;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_pool_whose_copy_went_to_memory_grows_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = PathBuffer::from_bytes(directory.path().as_os_str().as_bytes()).unwrap();
+        let mapping = Mapping::temporary_file(&path, Some(32 << 20)).unwrap();
+        let arena = Arena::new(mapping, |fault| panic!("{fault}")).unwrap();
+        // A file cannot be had there any more.
+        drop(directory);
+        let used = arena.mapping().committed();
+        let snapshot = arena.mapping().snapshot(used).unwrap().unwrap();
+        // SAFETY: nobody uses the arena meanwhile, or has its mapping.
+        unsafe { arena.put(snapshot).unwrap() };
+        assert!(arena.mapping().is_anonymous());
+        let layout = Layout::from_size_align(20 << 20, 16).unwrap();
+        // SAFETY: the empty local heap is everybody's.
+        let block = unsafe { arena.allocate(LocalHeap::EMPTY, layout) };
+        assert!(block.is_some(), "no more than {used} bytes");
+        assert!(arena.pool().check().is_ok());
+    }
+}

@@ -174,17 +174,15 @@ impl Snapshot {
             CopyPlace::File => Some(copy_to_file(source, start, capacity)?),
             CopyPlace::FileOrMemory => copy_to_file(source, start, capacity).ok(),
         };
-        let (content, committed) = match file {
-            Some(file) => (Content::File(file), source.used),
-            None => (
-                Content::Anonymous(copy_to_memory(source, capacity)?),
-                capacity,
-            ),
+        let content = match file {
+            Some(file) => Content::File(file),
+            None => Content::Anonymous(copy_to_memory(source, capacity)?),
         };
         Ok(Snapshot {
             content,
             capacity,
-            committed,
+            // The pool ends where it did.
+            committed: source.used,
         })
     }
 

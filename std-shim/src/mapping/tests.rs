@@ -297,8 +297,10 @@ fn a_snapshot_without_a_directory_is_anonymous() {
     // SAFETY: nobody else uses the mapping.
     unsafe { mapping.put(snapshot).unwrap() };
     assert_eq!(mapping.file_kind(), None);
-    assert_eq!(mapping.committed(), mapping.capacity());
+    assert_eq!(mapping.committed(), 2 << 20);
     assert_eq!((bytes(&mut mapping)[5000], bytes(&mut mapping)[0]), (1, 0));
+    mapping.commit(4 << 20).unwrap();
+    bytes(&mut mapping).fill(1);
 }
 
 #[test]
