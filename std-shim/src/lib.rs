@@ -7,7 +7,7 @@
 //! ```text
 //! config    what the environment asks for          report    what a run did, as table or JSON
 //!   size      "64M" and back                         size
-//! mapping   a pool's address range and its memory: anonymous, or a file that grows
+//! mapping   a pool's address range and its memory: anonymous, a file that grows, a Device DAX
 //!   os_error  errno and its text                     path_buffer  a path without the heap   text_buffer  text likewise
 //! meminfo   what memory the system has left
 //! lock      a mutex for lock_api that knows its owner

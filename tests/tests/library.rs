@@ -54,7 +54,7 @@ fn exports_the_families_of_malloc_and_signal_and_nothing_else() {
 
 #[test]
 fn nonsense_in_the_environment_is_refused_with_one_line() {
-    let wrong: [(&str, &[(&str, &str)]); 8] = [
+    let wrong: [(&str, &[(&str, &str)]); 9] = [
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "12Q")]),
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "-1")]),
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "0")]),
@@ -62,6 +62,7 @@ fn nonsense_in_the_environment_is_refused_with_one_line() {
         ("ALLOT_SIZE", &[("ALLOT_SIZE", "99999999T")]),
         ("ALLOT_DIR", &[("ALLOT_DIR", "/nonexistent/directory")]),
         ("ALLOT_FILE", &[("ALLOT_FILE", "/")]),
+        ("ALLOT_FILE", &[("ALLOT_FILE", "/dev/null")]),
         (
             "ALLOT_FILE",
             &[("ALLOT_FILE", "/tmp/a"), ("ALLOT_DIR", "/tmp")],

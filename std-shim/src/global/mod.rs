@@ -95,8 +95,9 @@ impl Allotment {
     }
 
     /// A file, which is created with mode 0600 if it is missing, or a Device DAX (`/dev/daxX.Y`). What it
-    /// held is lost; but what begins with something other than a pool or zeros is refused. See
-    /// [`Mapping::file`](crate::mapping::Mapping::file) for two processes that name the same.
+    /// held is lost; but what begins with something other than a pool or zeros is refused, and so is a device that another
+    /// process uses. See [`Mapping::file`](crate::mapping::Mapping::file) for two processes that name the
+    /// same file.
     ///
     /// A relative path starts at the working directory of the first allocation.
     #[must_use]

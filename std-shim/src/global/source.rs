@@ -59,17 +59,16 @@ impl Source {
     pub(super) unsafe fn map(&self, size: Option<usize>) -> Result<Mapping, SourceError> {
         let path = |path: &str| PathBuffer::from_bytes(path.as_bytes()).map_err(SourceError::Path);
         match *self {
-            Source::Anonymous => Mapping::anonymous(size),
+            Source::Anonymous => Mapping::anonymous(size).inspect(|mapping| {
+                // Without them it is slower, and that is all.
+                let _ = mapping.prefer_huge_pages();
+            }),
             Source::Directory(directory) => Mapping::temporary_file(&path(directory)?, size),
             Source::File(file) => Mapping::file(&path(file)?, size),
             // SAFETY: borrowed for ever, and used this once (condition).
             Source::Region(mut region) => Ok(Mapping::region(unsafe { region.as_mut() })),
             Source::RegionOf(find) => Ok(Mapping::region(find())),
         }
-        .inspect(|mapping| {
-            // Without them it is slower, and that is all.
-            let _ = mapping.prefer_huge_pages();
-        })
         .map_err(SourceError::Map)
     }
 }

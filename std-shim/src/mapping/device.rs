@@ -6,7 +6,7 @@
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::AtomicUsize;
 
-use super::anonymous::{self, reserve};
+use super::anonymous::reserve;
 use super::descriptor::{Descriptor, open};
 use super::limits::LEAST;
 use super::{ALIGNMENT, Backing, FIRST_PART, MapError, Mapping, NEITHER, is_pool_or_blank};
@@ -21,7 +21,10 @@ pub(super) struct BackingDevice {
     pub(super) alignment: usize,
 }
 
-/// Maps the Device DAX with this number at a path, or anonymous memory if another process has it.
+/// What a device that another process has is refused with.
+pub(super) const IN_USE: &str = "another process uses the device";
+
+/// Maps the Device DAX with this number at a path.
 pub(super) fn map(
     path: &PathBuffer,
     number: libc::dev_t,
@@ -43,7 +46,7 @@ pub(super) fn map(
     }
     match descriptor.lock() {
         Ok(true) => take(descriptor, room),
-        Ok(false) => anonymous::map(asked),
+        Ok(false) => Err(MapError::plain(IN_USE)),
         Err(error) => Err(MapError {
             step: "cannot lock the device",
             error,
@@ -373,6 +376,7 @@ mod tests {
                 let good = detached.is_ok()
                     && mapping.is_anonymous()
                     && !mapping.is_zeroed()
+                    && mapping.committed() == used
                     && mapping.commit(8 << 20).is_ok()
                     && bytes(&mut mapping)[0] == b'A'
                     && bytes(&mut mapping)[1 << 20] == 5

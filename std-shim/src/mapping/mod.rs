@@ -78,6 +78,12 @@ impl MapError {
             error: OsError(0),
         }
     }
+
+    /// Whether there is no mapping because another process has the Device DAX.
+    #[must_use]
+    pub fn is_device_in_use(&self) -> bool {
+        self.step == device::IN_USE
+    }
 }
 
 impl fmt::Display for MapError {
@@ -141,10 +147,10 @@ impl Mapping {
     ///
     /// Of a device, `size` is rounded up to its alignment, and is all of it if nothing is said.
     ///
-    /// The file or device is locked (`flock(2)`) as long as it is mapped. If another process holds
-    /// the lock, such as the parent that handed its environment down, something else takes its place:
-    /// of a file a temporary file in the same directory, of a device anonymous memory, as there is no
-    /// room beside it. [`Mapping::file_kind`] says so.
+    /// The file or device is locked (`flock(2)`) as long as it is mapped. If another process holds the
+    /// lock, such as the parent that handed its environment down, a temporary file in the same
+    /// directory takes a file's place. There is no room beside a device, so that is refused:
+    /// [`MapError::is_device_in_use`].
     ///
     /// # Errors
     /// If it is something else, or holds something other than a pool or zeros in its first 4096 bytes
@@ -209,8 +215,7 @@ impl Mapping {
         address.wrapping_sub(self.start) < self.capacity
     }
 
-    /// The file or device behind the range and how it came to be there; `None` for anonymous memory, also
-    /// where that took the place of a device, and for a caller's region.
+    /// The file or device behind the range and how it came to be there, if there is one.
     #[must_use]
     pub fn file_kind(&self) -> Option<FileKind> {
         match &self.backing {

@@ -179,7 +179,15 @@ fn make() {
     let (path, size) = (config.path(), config.size());
     let mapping = match config.backing() {
         BackingKind::TemporaryFile => Mapping::temporary_file(path, size),
-        BackingKind::File => Mapping::file(path, size),
+        BackingKind::File => Mapping::file(path, size).or_else(|error| {
+            // Such as a parent that handed its environment down, for which this is no reason not to
+            // start.
+            if error.is_device_in_use() {
+                Mapping::anonymous(size)
+            } else {
+                Err(error)
+            }
+        }),
         _ => Mapping::anonymous(size),
     };
     match mapping
