@@ -69,6 +69,18 @@ fn a_directory_that_is_missing() {
 }
 
 #[test]
+fn a_device_that_is_no_device_dax() {
+    static ALLOTMENT: Allotment = Allotment::in_file("/dev/null");
+    expect_abort(
+        "allotment: no global allocator in file /dev/null: ",
+        ": neither a regular file nor a Device DAX\n",
+        || {
+            allocate(&ALLOTMENT);
+        },
+    );
+}
+
+#[test]
 fn a_file_that_is_something_else() {
     static ALLOTMENT: Allotment = Allotment::in_file("/proc/self/exe");
     expect_abort(
