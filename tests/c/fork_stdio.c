@@ -1,11 +1,13 @@
 /* Forks while other threads hold a stream and wait for malloc: fork takes the lock of all
- * streams after its prepare handlers ran, so a handler that holds the heap's lock hangs. */
+ * streams after its prepare handlers ran, so a handler that holds the heap's lock hangs.
+ * usage: fork_stdio [FORKS of each of two threads] */
 #include "check.h"
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READERS = 3, OPENERS = 3, FORKERS = 2, FORKS = 150 };
+enum { READERS = 3, OPENERS = 3, FORKERS = 2 };
+static int forks = 150;
 static atomic_int stop;
 static FILE *shared;
 
@@ -33,7 +35,7 @@ static void *open_files(void *unused) {
 }
 
 static void *fork_children(void *unused) {
-    for (int i = 0; i < FORKS; i++) {
+    for (int i = 0; i < forks; i++) {
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
@@ -56,7 +58,9 @@ static void *fork_children(void *unused) {
     return NULL;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1)
+        forks = atoi(argv[1]);
     pthread_t others[READERS + OPENERS], forkers[FORKERS];
     shared = tmpfile();
     for (int i = 0; i < 500; i++)

@@ -1,10 +1,11 @@
-/* Forks while many threads are inside malloc. Parent and child both go on allocating. */
+/* Forks while many threads are inside malloc. Parent and child both go on allocating.
+ * usage: fork_threads [FORKS] */
 #include "check.h"
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 6, FORKS = 200 };
+enum { THREADS = 6 };
 static atomic_int stop;
 
 static void churn(uint32_t seed, int steps) {
@@ -51,13 +52,14 @@ static void child(uint32_t seed) {
     free(large);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    uint32_t forks = argc > 1 ? atoi(argv[1]) : 200;
     unsigned char *mine = malloc(100000);
     pattern_fill(mine, 100000, 1);
     pthread_t threads[THREADS];
     for (uintptr_t t = 0; t < THREADS; t++)
         CHECK(pthread_create(&threads[t], NULL, work, (void *)(t + 1)) == 0);
-    for (uint32_t i = 1; i <= FORKS; i++) {
+    for (uint32_t i = 1; i <= forks; i++) {
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {

@@ -2,6 +2,7 @@
 
 mod kind;
 mod map;
+mod mapping;
 mod pool;
 mod reservation;
 mod source;
