@@ -428,3 +428,46 @@ fn a_full_pool_hands_out_what_is_freed_at_once() {
         pool.check().unwrap();
     }
 }
+
+/// Each local heap keeps an empty slab of each class, but not so long ones that nothing is left.
+#[test]
+fn what_threads_keep_for_themselves_leaves_room_for_others() {
+    let mut region = region(14 * MIB);
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    let threads: Vec<_> = (0..64).map(|_| Bound::new(&pool)).collect();
+    for bound in &threads {
+        for size in [16, 32, 64, 100, 200, 400, 600, 1000] {
+            let blocks: Vec<_> = (0..(60 << 10) / size)
+                .map(|_| bound.allocate(size).expect("room"))
+                .collect();
+            blocks.into_iter().for_each(|block| bound.free(block));
+        }
+    }
+}
+
+#[test]
+fn empty_slabs_make_room_for_zeroed_and_resized_blocks() {
+    let mut region = region(14 * MIB);
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    let bound = Bound::new(&pool);
+    let leave_empty_slabs = || {
+        for size in [16, 48, 64, 100, 200, 300, 400, 600] {
+            let blocks: Vec<_> = (0..(100 << 10) / size)
+                .map(|_| bound.allocate(size).unwrap())
+                .collect();
+            blocks.into_iter().for_each(|block| bound.free(block));
+        }
+        pool.stats().largest_free + 50_000
+    };
+    let size = leave_empty_slabs();
+    let layout = Layout::from_size_align(size, 1).unwrap();
+    // SAFETY: this thread is bound to the local heap, and frees what it allocated.
+    unsafe {
+        let zeroed = pool.allocate_zeroed_in(bound.local(), layout);
+        bound.free(zeroed.expect("all is free"));
+        let small = bound.allocate(5000).unwrap();
+        let size = leave_empty_slabs();
+        let resized = pool.resize_in(bound.local(), small, size);
+        bound.free(resized.expect("all but 5000 bytes is free"));
+    }
+}

@@ -743,3 +743,60 @@ fn an_object_resized_in_place_can_be_freed_with_its_new_layout() {
         victim.hands_out_each_once(size, &[]);
     }
 }
+
+#[test]
+fn a_damaged_slab_does_not_keep_others_from_being_given_back() {
+    let victim = Victim::new(4 * MIB, 0, faults::record);
+    let damaged = victim.allocate_many(48, 10);
+    let objects = victim.allocate_many(64, 2 * MIB / 64);
+    let slab = damaged[0].addr().get() & !8191;
+    // SAFETY: the header of the slab's block lies there.
+    unsafe { pointer(slab - 8).cast::<usize>().write(0xDEAD_BEE0) };
+    damaged.iter().for_each(|&p| victim.free(p));
+    objects.iter().for_each(|&p| victim.free(p));
+    faults::take();
+    // SAFETY: this thread is bound to the local heap.
+    let block = unsafe { victim.pool.allocate_in(victim.own(), layout(3 * MIB)) };
+    assert!(block.is_some());
+    assert!(!faults::take().is_empty());
+}
+
+std::thread_local! {
+    static FORKED: std::cell::Cell<Option<(*const Pool<'static>, NonNull<LocalHeap>)>> =
+        const { std::cell::Cell::new(None) };
+}
+
+/// As if the handler forked, and this were the child.
+fn recover_and_record(fault: &Fault) {
+    faults::record(fault);
+    if let Some((pool, own)) = FORKED.take() {
+        // SAFETY: both are there, and this is the only thread.
+        unsafe { (*pool).recover_after_fork(own.as_ref(), true) }.unwrap();
+    }
+}
+
+#[test]
+fn a_fork_in_the_middle_of_a_trim_leaves_each_local_heap_once() {
+    let victim = Victim::new(4 * MIB, 0, recover_and_record);
+    let idle: Vec<_> = (0..4).map(|_| victim.pool.attach().unwrap()).collect();
+    // SAFETY: this thread is bound to all of them, until they are given up; the header is that of the
+    // slab's block.
+    unsafe {
+        for (at, local) in idle.iter().enumerate() {
+            let p = victim.pool.allocate_in(local.as_ref(), layout(64)).unwrap();
+            if at == 2 {
+                victim.pool.free_in(local.as_ref(), p);
+                let header = pointer((p.addr().get() & !8191) - 8).cast::<usize>();
+                header.write(0xDEAD_BEE0);
+            }
+        }
+        idle.iter().for_each(|&local| victim.pool.detach(local));
+    }
+    FORKED.set(Some((&raw const victim.pool, victim.own)));
+    victim.trim();
+    assert!(FORKED.take().is_none(), "the handler was called");
+    faults::take();
+    let attached: Vec<_> = (0..8).map(|_| victim.pool.attach().unwrap()).collect();
+    let different: BTreeSet<_> = attached.iter().copied().collect();
+    assert_eq!(different.len(), attached.len());
+}

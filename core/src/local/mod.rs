@@ -850,22 +850,25 @@ impl LocalHeap {
         mut released: impl FnMut(&Descriptor) -> bool,
     ) {
         let mut classes = CLASSES;
+        // Those of the class that could not be released, which are at the shelf's end.
+        let mut refused = 0;
         while slabs > 0 && classes > 0 && self.kept.get() > least {
             let class = self.next_given_up.get();
             let shelf = &self.shelves[class];
-            if shelf.empty.get() == 0 {
+            if shelf.empty.get() <= refused {
                 classes -= 1;
+                refused = 0;
                 self.next_given_up.set((class + 1) % CLASSES);
                 continue;
             }
             slabs -= 1;
-            // SAFETY: what a shelf names are slabs of this local heap, and the last one is empty.
+            // SAFETY: what a shelf names are slabs of this local heap.
             unsafe {
-                let slab = Descriptor::at(shelf.last.get());
+                let slab = Descriptor::at(shelf.first_empty.get());
                 self.take_off(slab);
                 if !released(slab) {
                     self.put_on(slab);
-                    return;
+                    refused += 1;
                 }
             }
         }
@@ -969,7 +972,7 @@ impl LocalHeap {
         self.shelves[class].counts_each.get()
     }
 
-    /// From now on each free counts for the full slabs of a class, until the local heap gets another
+    /// From now on each free counts for the full slabs of a class, until there is memory for another
     /// slab of the class. `slabs` are all of this local heap's slabs that are of this class.
     pub(crate) unsafe fn count_each<'a>(
         &self,
@@ -981,6 +984,11 @@ impl LocalHeap {
             // SAFETY: full slabs are on no shelf.
             unsafe { self.shelve(slab) }
         }
+    }
+
+    /// There is memory for slabs of a class again: full ones wait for several objects.
+    pub(crate) fn count_several(&self, class: usize) {
+        self.shelves[class].counts_each.set(false);
     }
 
     /// How many objects a slab gets back, if it is full, before it is looked at.

@@ -401,3 +401,42 @@ fn what_others_free_is_collected_while_there_are_free_objects() {
     model.check();
     assert_eq!(frees(&model), 0);
 }
+
+#[test]
+fn full_slabs_wait_for_several_objects_again_when_there_is_memory() {
+    let mut model = Model::new(4 << 20, 1);
+    let large = Layout::from_size_align(1 << 20, 1).unwrap();
+    assert!(model.allocate(0, large));
+    let layout = Layout::from_size_align(640, 1).unwrap();
+    let class = crate::slab::class::class_of(layout).unwrap();
+    while model.allocate(0, layout) {}
+    assert!(model.local(0).counts_each(class));
+    let mut objects: Vec<usize> = model.live.keys().copied().collect();
+    objects.retain(|address| model.live[address].size() == 640);
+    let mut random = Random(9);
+    for _ in 0..20 {
+        let nth = random.below(objects.len());
+        model.release(0, objects.swap_remove(nth), true);
+    }
+    let address = *model
+        .live
+        .iter()
+        .find(|(_, live)| live.size() == 1 << 20)
+        .unwrap()
+        .0;
+    model.release(0, address, true);
+    for _ in 0..2000 {
+        let nth = random.below(objects.len());
+        model.release(0, objects.swap_remove(nth), true);
+        let before: BTreeSet<usize> = model.live.keys().copied().collect();
+        assert!(model.allocate(0, layout));
+        objects.extend(
+            model
+                .live
+                .keys()
+                .filter(|address| !before.contains(address)),
+        );
+    }
+    assert!(!model.local(0).counts_each(class));
+    model.check();
+}

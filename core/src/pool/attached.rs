@@ -18,7 +18,7 @@ use super::Pool;
 use super::control::{Control, Lack};
 use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
-use crate::slab::class::{QUICK, STEP, TABLE, class_of};
+use crate::slab::class::{QUICK, SLAB_GRANULE, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::tlsf::refusal::Refusal;
 
@@ -158,7 +158,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
-    unsafe fn give_up_empty(&self, local: &LocalHeap) {
+    pub(super) unsafe fn give_up_empty(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
         unsafe { self.trim_all(local, |local, retires| self.trim_slabs(local, retires)) }
     }
@@ -192,9 +192,22 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
         unsafe {
-            self.try_allocate_in(local, layout, Effort::Ordinary)
+            self.allocate_ordinarily(local, layout)
                 .or_else(|| self.allocate_at_last(local, layout))
         }
+    }
+
+    /// What costs nothing to anybody.
+    ///
+    /// # Safety
+    /// As for [`Pool::allocate_in`].
+    pub(super) unsafe fn allocate_ordinarily(
+        &self,
+        local: &LocalHeap,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: forwarded.
+        unsafe { self.try_allocate_in(local, layout, Effort::Ordinary) }
     }
 
     #[cold]
@@ -202,7 +215,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     unsafe fn allocate_slowly(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
         unsafe {
-            let found = self.try_allocate_in(local, layout, Effort::Ordinary);
+            let found = self.allocate_ordinarily(local, layout);
             if found.is_some() || self.control().may_grow() {
                 return found;
             }
@@ -354,9 +367,12 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Pool::allocate_in`].
     unsafe fn trim_all(&self, local: &LocalHeap, trim_one: impl Fn(&LocalHeap, bool) -> Trimmed) {
+        // Before they are taken out, so that a fork in between is noticed.
+        let recoveries = self.control().recoveries.get();
         let idle = Idle {
             pool: self,
             first: Cell::new(self.with(|_| self.control().idle.replace(0))),
+            recoveries,
         };
         if !local.is_empty_heap() {
             let (twice, refused) = trim_one(local, false);
@@ -364,7 +380,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
         }
         while let Some(other) = idle.next() {
             let (twice, refused) = trim_one(other, true);
-            self.with(|_| self.control().detach(other));
+            idle.put_back(other);
             self.report(twice, refused);
         }
         self.with(|heap| self.control().trim(heap));
@@ -397,7 +413,15 @@ impl<'r, R: RawMutex> Pool<'r, R> {
                 return Some(object);
             }
         }
-        self.allocate_zeroed(layout)
+        match self.try_allocate_zeroed(layout) {
+            Ok(block) => Some(block),
+            Err(Refusal::NoMemory) if !self.control().may_grow() => {
+                // SAFETY: forwarded.
+                unsafe { self.give_up_empty(local) };
+                self.allocate_zeroed_or_refuse(layout)
+            }
+            Err(refusal) => self.refuse(refusal, 0),
+        }
     }
 
     /// As [`Pool::free`], for one who is bound to a local heap: without the lock if the object
@@ -483,10 +507,23 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub unsafe fn settle(&self, local: &LocalHeap, unsettled: Unsettled) {
         // SAFETY: the slab is the local heap's, to which the caller is bound.
         unsafe {
-            self.settle_slab(local, Descriptor::at(unsettled.0));
+            let slab = Descriptor::at(unsettled.0);
+            let class = slab.class.get() as usize;
+            self.settle_slab(local, slab);
+            if local.counts_each(class) && self.has_room_for_slab(local, class) {
+                local.count_several(class);
+            }
             // As long as a slab has remote frees, each free of the owner's looks among these.
             self.collect(local, COLLECTED);
         }
+    }
+
+    /// Whether the heap has memory for the next slab of a class.
+    fn has_room_for_slab(&self, local: &LocalHeap, class: usize) -> bool {
+        let bytes = self.control().bytes_of_next(local, class);
+        // It is aligned to a granule.
+        let bytes = bytes + 2 * SLAB_GRANULE;
+        self.with(|heap| heap.largest_block(bytes).is_some())
     }
 
     /// # Safety
@@ -667,7 +704,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ) -> Option<NonNull<u8>> {
         let Some(slab) = self.control().slab_of(ptr.addr().get()) else {
             // SAFETY: forwarded.
-            return unsafe { self.resize_block(ptr, layout, new_size) };
+            return unsafe { self.resize_block(local, ptr, layout, new_size) };
         };
         self.object_of(local, slab, ptr, layout)?;
         let class = slab.class.get() as usize;
@@ -704,11 +741,30 @@ type Trimmed = (Result<(), usize>, Cell<Option<Refusal>>);
 struct Idle<'a, 'r, R: RawMutex> {
     pool: &'a Pool<'r, R>,
     first: Cell<usize>,
+    /// As they were taken out. If the caller was interrupted by who forked, and this is the child, all are in
+    /// the registry again.
+    recoveries: usize,
 }
 
 impl<R: RawMutex> Idle<'_, '_, R> {
+    fn are_out(&self) -> bool {
+        self.pool.control().recoveries.get() == self.recoveries
+    }
+
+    /// Puts one back.
+    fn put_back(&self, local: &LocalHeap) {
+        self.pool.with(|_| {
+            if self.are_out() {
+                self.pool.control().detach(local);
+            }
+        });
+    }
+
     /// Takes one out.
     fn next(&self) -> Option<&LocalHeap> {
+        if !self.are_out() {
+            return None;
+        }
         let first = self.first.get();
         // SAFETY: the list leads to local heaps.
         let local = (first != 0).then(|| unsafe { Control::local(first) })?;
@@ -720,7 +776,7 @@ impl<R: RawMutex> Idle<'_, '_, R> {
 impl<R: RawMutex> Drop for Idle<'_, '_, R> {
     fn drop(&mut self) {
         while let Some(local) = self.next() {
-            self.pool.with(|_| self.pool.control().detach(local));
+            self.put_back(local);
         }
     }
 }

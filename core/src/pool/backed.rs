@@ -252,9 +252,9 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
     unsafe fn allocate_slowly(&self, local: &LocalHeap, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: forwarded.
         let block = unsafe {
-            self.pool
-                .allocate_in(local, layout)
-                .or_else(|| self.grow_until(layout, || self.pool.allocate_in(local, layout)))
+            let attempt = || self.pool.allocate_ordinarily(local, layout);
+            attempt()
+                .or_else(|| self.grow_until(layout, attempt))
                 .or_else(|| self.pool.allocate_at_last(local, layout))
         };
         // SAFETY: forwarded.
@@ -309,8 +309,11 @@ impl<R: RawMutex, B: Backing> BackedPool<R, B> {
                     return None;
                 }
                 // SAFETY: as above.
-                self.grow_until(layout, || unsafe {
-                    self.pool.resize_in(local, block, size)
+                let attempt = || unsafe { self.pool.resize_in(local, block, size) };
+                self.grow_until(layout, attempt).or_else(|| {
+                    // SAFETY: forwarded.
+                    unsafe { self.pool.give_up_empty(local) };
+                    attempt()
                 })
             }
             some => some,

@@ -27,7 +27,7 @@ pub(crate) struct Control {
     map: AtomicUsize,
     /// Address of the first granule.
     pub(crate) base: Cell<usize>,
-    /// Slabs have at most so many bytes.
+    /// The local heaps share so many bytes: the slabs of each have at most its share.
     slab_limit: Cell<usize>,
     /// Bytes of empty slabs that a local heap keeps.
     keeps: Cell<usize>,
@@ -57,6 +57,10 @@ pub(crate) struct Control {
     pub(crate) before_heap: usize,
     /// A class is served if enough of its objects for a slab fit into so many bytes.
     served_limit: Cell<usize>,
+    /// Local heaps made so far; none goes before the pool.
+    heaps_ever: AtomicUsize,
+    /// How often this was [recovered after a fork](Control::recover_after_fork).
+    pub(crate) recoveries: Cell<usize>,
 }
 
 /// Why there is no slab.
@@ -117,6 +121,9 @@ pub const fn granule_map_bytes(len: usize) -> usize {
     MARGIN + size_of::<Map>() + (len / SLAB_GRANULE + 1) * size_of::<usize>()
 }
 
+/// No slab is larger, however large the pool is.
+const LARGEST_SLAB: usize = 8 << 20;
+
 /// Entries that may be initialised in one operation.
 const MOST_REVEALED: usize = 4096;
 
@@ -143,7 +150,7 @@ impl Control {
             none: AtomicUsize::new(0),
             map: AtomicUsize::new(0),
             base: Cell::new(start.saturating_add(SLAB_GRANULE - 1) & !(SLAB_GRANULE - 1)),
-            slab_limit: Cell::new((most / 256).clamp(SLAB_GRANULE, 8 << 20)),
+            slab_limit: Cell::new((most / 256).max(SLAB_GRANULE)),
             keeps: Cell::new((most / 256).clamp(KEPT_AT_LEAST, 64 << 20)),
             end: AtomicUsize::new(start.saturating_add(len)),
             limit: Cell::new(start.saturating_add(most)),
@@ -160,7 +167,9 @@ impl Control {
             own_ever: Cell::new(0),
             acquired: Cell::new(0),
             before_heap,
-            served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, 8 << 20)),
+            served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, LARGEST_SLAB)),
+            heaps_ever: AtomicUsize::new(0),
+            recoveries: Cell::new(0),
         }
     }
 
@@ -183,7 +192,7 @@ impl Control {
     pub(crate) fn count_of(&self, class: usize) -> usize {
         match TABLE[class].most_within(self.served_limit.get()) {
             0 => 0,
-            _ => TABLE[class].most_within(self.slab_limit.get()),
+            _ => TABLE[class].most_within(self.slab_limit.get().min(LARGEST_SLAB)),
         }
     }
 
@@ -362,7 +371,10 @@ impl Control {
     /// Objects of the next slab of a class that a local heap acquires.
     fn count_of_next(&self, owner: &LocalHeap, number: usize) -> usize {
         let wanted = TABLE[number].first_limit() << owner.slabs_of(number).min(10);
-        TABLE[number].count_within(wanted.min(self.slab_limit.get()))
+        // Each local heap keeps an empty slab of each class.
+        let share = self.slab_limit.get() / self.heaps_ever.load(Ordering::Relaxed).max(1);
+        let limit = share.clamp(self.served_limit.get(), LARGEST_SLAB);
+        TABLE[number].count_within(wanted.min(limit))
     }
 
     /// Bytes of the next slab of a class that a local heap acquires, about.
@@ -378,19 +390,14 @@ impl Control {
         owner: &LocalHeap,
         number: usize,
     ) -> Result<&Descriptor, Lack> {
-        let class = TABLE[number];
         let count = self.count_of_next(owner, number);
         if count == 0 {
             return Err(Lack::Map);
         }
         let slab = self.take_descriptor(heap).ok_or(Lack::Memory)?;
-        let mut try_with = |count| {
-            let layout = Layout::from_size_align(class.bytes_of(count), SLAB_GRANULE).ok()?;
-            Some((heap.try_allocate(layout).ok()?, count))
-        };
-        // What is left of a region may be too small for a large one.
-        let smallest = class.count_within(class.first_limit()).min(count);
-        let Some((start, count)) = try_with(count).or_else(|| try_with(smallest)) else {
+        let layout = Layout::from_size_align(TABLE[number].bytes_of(count), SLAB_GRANULE).ok();
+        let start = layout.and_then(|layout| heap.try_allocate(layout).ok());
+        let Some(start) = start else {
             self.put_descriptor(heap, slab);
             return Err(Lack::Memory);
         };
@@ -711,6 +718,7 @@ impl Control {
                 unsafe { LocalHeap::create(place, (&raw const *self).addr(), self.keeps.get()) };
             local.next.set(self.heaps.get());
             self.heaps.set(local.address());
+            self.heaps_ever.fetch_add(1, Ordering::Relaxed);
             local
         } else {
             // SAFETY: the registry leads to local heaps, which live as long as the pool.
@@ -761,6 +769,7 @@ impl Control {
         }
         let is_left_alone = |owner: usize| interrupted && owner == kept.address();
         self.idle.set(0);
+        self.recoveries.set(self.recoveries.get() + 1);
         // SAFETY: nobody is bound to the local heaps any more (condition).
         unsafe {
             for local in self.local_heaps() {

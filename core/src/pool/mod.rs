@@ -266,24 +266,36 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             return false;
         }
         // SAFETY: the empty local heap is anybody's.
-        unsafe { self.trim(LocalHeap::EMPTY) };
+        unsafe { self.give_up_empty(LocalHeap::EMPTY) };
         true
     }
 
     /// Allocates a block of zeroes. See [`Heap::allocate_zeroed`]. The zeroing is not done under
     /// the lock.
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let result = self.with(|heap| {
+        match self.try_allocate_zeroed(layout) {
+            Ok(p) => Some(p),
+            Err(Refusal::NoMemory) if self.trim_idle() => self.allocate_zeroed_or_refuse(layout),
+            Err(refusal) => self.refuse(refusal, 0),
+        }
+    }
+
+    fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, Refusal> {
+        let (p, stale) = self.with(|heap| {
             let fresh = heap.fresh();
             heap.try_allocate(layout)
                 .map(|p| (p, heap.stale_part(p, layout.size(), fresh)))
-        });
-        match result {
-            Ok((p, stale)) => {
-                // SAFETY: the block is ours alone, and at least `stale` bytes long.
-                unsafe { p.write_bytes(0, stale) };
-                Some(p)
-            }
+        })?;
+        // SAFETY: the block is ours alone, and at least `stale` bytes long.
+        unsafe { p.write_bytes(0, stale) };
+        Ok(p)
+    }
+
+    /// The last attempt.
+    #[cold]
+    fn allocate_zeroed_or_refuse(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.try_allocate_zeroed(layout) {
+            Ok(p) => Some(p),
             Err(refusal) => self.refuse(refusal, 0),
         }
     }
@@ -336,14 +348,24 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// Changes the size of a block of the heap.
     ///
     /// # Safety
-    /// As for [`Heap::resize`]; `layout` is the block's if it is given.
+    /// As for [`Heap::resize`] and [`Pool::allocate_in`]; `layout` is the block's if it is given.
     unsafe fn resize_block(
         &self,
+        local: &LocalHeap,
         ptr: NonNull<u8>,
         layout: Option<Layout>,
         new_size: usize,
     ) -> Option<NonNull<u8>> {
-        match self.with(|heap| heap.begin_resize(ptr, layout, new_size)) {
+        let attempt = || self.with(|heap| heap.begin_resize(ptr, layout, new_size));
+        let begun = match attempt() {
+            Err(Refusal::NoMemory) if !self.control().may_grow() => {
+                // SAFETY: forwarded.
+                unsafe { self.give_up_empty(local) };
+                attempt()
+            }
+            begun => begun,
+        };
+        match begun {
             Ok(None) => Some(ptr),
             Ok(Some(moving)) => {
                 // SAFETY: the caller gives up the old block; the new one is known to us alone.
