@@ -744,14 +744,18 @@ fn an_object_resized_in_place_can_be_freed_with_its_new_layout() {
     }
 }
 
+/// Where the header of a slab's block is, going by one of its objects in the first granule.
+fn header_of_slab(object: NonNull<u8>) -> NonNull<usize> {
+    pointer((object.addr().get() & !8191) - size_of::<usize>()).cast()
+}
+
 #[test]
 fn a_damaged_slab_does_not_keep_others_from_being_given_back() {
     let victim = Victim::new(4 * MIB, 0, faults::record);
     let damaged = victim.allocate_many(48, 10);
     let objects = victim.allocate_many(64, 2 * MIB / 64);
-    let slab = damaged[0].addr().get() & !8191;
-    // SAFETY: the header of the slab's block lies there.
-    unsafe { pointer(slab - 8).cast::<usize>().write(0xDEAD_BEE0) };
+    // SAFETY: the block is a slab's object.
+    unsafe { header_of_slab(damaged[0]).write(0xDEAD_BEE0) };
     damaged.iter().for_each(|&p| victim.free(p));
     objects.iter().for_each(|&p| victim.free(p));
     faults::take();
@@ -786,8 +790,7 @@ fn a_fork_in_the_middle_of_a_trim_leaves_each_local_heap_once() {
             let p = victim.pool.allocate_in(local.as_ref(), layout(64)).unwrap();
             if at == 2 {
                 victim.pool.free_in(local.as_ref(), p);
-                let header = pointer((p.addr().get() & !8191) - 8).cast::<usize>();
-                header.write(0xDEAD_BEE0);
+                header_of_slab(p).write(0xDEAD_BEE0);
             }
         }
         idle.iter().for_each(|&local| victim.pool.detach(local));
