@@ -107,8 +107,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// objects may take blocks of their own.
     ///
     /// Takes time proportional to the number of idle local heaps, of their empty slabs, and of the
-    /// slabs that others have freed objects of; and the first time after the local heap got a slab of the
-    /// layout's class, to the number of slabs.
+    /// slabs that others have freed objects of; and once each time that the memory for the layout's class
+    /// has run out, to the number of slabs.
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
