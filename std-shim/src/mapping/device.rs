@@ -154,6 +154,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mapping::tests::{bytes, status_of_child};
     use crate::mapping::{CopyPlace, FileKind};
     use crate::os_error::OsError;
     use std::fs::{self, File};
@@ -177,11 +178,6 @@ mod tests {
     fn take_from(file: &File, room: Room) -> Result<Mapping, MapError> {
         let number = file.as_fd().try_clone_to_owned().unwrap().into_raw_fd();
         take(Descriptor::new(number).unwrap(), room)
-    }
-
-    fn bytes(mapping: &mut Mapping) -> &mut [u8] {
-        // SAFETY: the committed part is mapped, and borrowed with the mapping.
-        unsafe { core::slice::from_raw_parts_mut(mapping.start().as_ptr(), mapping.committed()) }
     }
 
     #[test]
@@ -367,28 +363,16 @@ mod tests {
                 unsafe { libc::close(device.descriptor.number().unwrap()) };
             }
             assert_eq!(mapping.withhold_from_children(withheld), !lost || !withheld);
-            // SAFETY: the child uses only this mapping and system calls, and ends by `_exit`.
-            let child = unsafe { libc::fork() };
-            assert!(child >= 0);
-            if child == 0 {
-                // SAFETY: the child has one thread, whose stack is elsewhere.
-                let detached = unsafe { mapping.detach_from_parent(used, CopyPlace::FileOrMemory) };
-                let good = detached.is_ok()
-                    && mapping.is_anonymous()
-                    && !mapping.is_zeroed()
-                    && mapping.committed() == used
-                    && mapping.commit(8 << 20).is_ok()
-                    && bytes(&mut mapping)[0] == b'A'
-                    && bytes(&mut mapping)[1 << 20] == 5
+            let status = status_of_child(&mut mapping, used, |copy| {
+                copy.is_anonymous()
+                    && !copy.is_zeroed()
+                    && copy.committed() == used
+                    && copy.commit(8 << 20).is_ok()
+                    && bytes(copy)[0] == b'A'
+                    && bytes(copy)[1 << 20] == 5
                     // Not used, so not copied.
-                    && bytes(&mut mapping)[5 << 20] == 0;
-                bytes(&mut mapping).fill(9);
-                // SAFETY: ends the child without running the test harness's handlers.
-                unsafe { libc::_exit(i32::from(!good)) };
-            }
-            let mut status = 0;
-            // SAFETY: `status` is writable.
-            unsafe { libc::waitpid(child, &raw mut status, 0) };
+                    && bytes(copy)[5 << 20] == 0
+            });
             assert_eq!(status, 0, "lost descriptor: {lost}, withheld: {withheld}");
             assert_eq!(bytes(&mut mapping)[1 << 20], 5);
         }

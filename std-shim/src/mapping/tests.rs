@@ -30,9 +30,33 @@ fn buffer(path: &std::path::Path) -> PathBuffer {
     PathBuffer::from_bytes(path.as_os_str().as_encoded_bytes()).unwrap()
 }
 
-fn bytes(mapping: &mut Mapping) -> &mut [u8] {
+pub(super) fn bytes(mapping: &mut Mapping) -> &mut [u8] {
     // SAFETY: the committed part is mapped, and borrowed with the mapping.
     unsafe { core::slice::from_raw_parts_mut(mapping.start().as_ptr(), mapping.committed()) }
+}
+
+/// The status of a child in which a mapping is a copy of the parent's; 0 if `is_good` says that it is as it
+/// should be. The child then writes to all of it. `is_good` uses only the mapping and system calls.
+pub(super) fn status_of_child(
+    mapping: &mut Mapping,
+    used: usize,
+    is_good: impl FnOnce(&mut Mapping) -> bool,
+) -> i32 {
+    // SAFETY: the child uses only this mapping and system calls, and ends by `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: the child has one thread, whose stack is elsewhere.
+        let detached = unsafe { mapping.detach_from_parent(used, CopyPlace::FileOrMemory) };
+        let good = detached.is_ok() && is_good(mapping);
+        bytes(mapping).fill(9);
+        // SAFETY: ends the child without running the test harness's handlers.
+        unsafe { libc::_exit(i32::from(!good)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is writable.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    status
 }
 
 #[test]
@@ -242,25 +266,12 @@ fn a_child_gets_its_own_copy() {
             unsafe { libc::close(file.descriptor().unwrap()) };
         }
         assert_eq!(mapping.withhold_from_children(withheld), !lost || !withheld);
-        // SAFETY: the child uses only this mapping and system calls, and ends by `_exit`.
-        let child = unsafe { libc::fork() };
-        assert!(child >= 0);
-        if child == 0 {
-            // SAFETY: the child has one thread, whose stack is elsewhere.
-            let detached = unsafe { mapping.detach_from_parent(used, CopyPlace::FileOrMemory) };
-            let good = detached.is_ok()
-                && mapping.committed() == used
-                && (0..used)
-                    .all(|i| bytes(&mut mapping)[i] == if i % (3 * 4096) == 0 { 5 } else { 0 });
-            bytes(&mut mapping).fill(9);
-            let good =
-                good && mapping.commit(used + 4096).is_ok() && bytes(&mut mapping)[used] == 0;
-            // SAFETY: ends the child without running the test harness's handlers.
-            unsafe { libc::_exit(i32::from(!good)) };
-        }
-        let mut status = 0;
-        // SAFETY: `status` is writable.
-        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        let status = status_of_child(&mut mapping, used, |copy| {
+            let is_copied = copy.committed() == used
+                && (0..used).all(|i| bytes(copy)[i] == if i % (3 * 4096) == 0 { 5 } else { 0 });
+            bytes(copy).fill(9);
+            is_copied && copy.commit(used + 4096).is_ok() && bytes(copy)[used] == 0
+        });
         assert_eq!(status, 0, "lost descriptor: {lost}, withheld: {withheld}");
         assert_eq!((bytes(&mut mapping)[0], bytes(&mut mapping)[1]), (5, 0));
     }
