@@ -25,7 +25,8 @@ pub struct Stats {
     ///
     /// It is found by the same bounded look that an allocation takes, so it can be had whole. A
     /// free block deeper in the last list may be larger by less than one list's width (one part in
-    /// 32 on 64-bit targets).
+    /// 32 on 64-bit targets); by more if there are regions longer than the
+    /// [`capacity`](crate::Options::capacity), whose blocks share the last list.
     pub largest_free: usize,
     /// Blocks allocated now.
     pub live_blocks: usize,

@@ -224,6 +224,25 @@ fn a_null_region_is_refused() {
     assert_eq!(result.err(), Some(CreateError::Null));
 }
 
+/// Regions that fit into the first one's length, but not into what its header leaves: their blocks
+/// share the last list, where a longer one may lie too deep to be seen.
+#[test]
+fn regions_that_are_longer_than_the_largest_block_may_hide_each_other() {
+    let memory = |len| Memory::new(0, len, len, Dirt::Ones);
+    let mut heap = ShadowedHeap::new(memory(7472), false).unwrap();
+    for _ in 0..4 {
+        assert!(heap.add_region(memory(6585)));
+    }
+    assert!(heap.add_region(memory(7097)));
+    let longest = heap.stats().largest_free;
+    for _ in 0..4 {
+        assert!(heap.add_region(memory(6585)));
+    }
+    assert!(heap.stats().largest_free < longest);
+    heap.allocate(Layout::new::<u8>(), false).unwrap();
+    heap.finish();
+}
+
 #[test]
 fn zero_size_requests_are_served_each_with_its_own_address() {
     let mut heap = ShadowedHeap::new(Memory::new(3, 4096, 4096, Dirt::Ones), false).unwrap();

@@ -14,6 +14,8 @@ use super::oracle::{Live, ShadowAllocator, assert_kept, assert_zeroed};
 const COMPARED_BLOCKS: usize = 64;
 /// Freed addresses that are remembered for freeing them again.
 const REMEMBERED: usize = 64;
+/// Heaps with less than this may have had no room for the lists that their capacity asks for.
+const SMALL: usize = 512;
 
 /// Which call a wrong pointer is passed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,9 @@ pub(crate) struct ShadowedHeap {
     freed: Vec<usize>,
     /// `largest_free` of the untouched heap, while it is still that of the regions it has.
     largest_untouched: Option<usize>,
-    /// A region was added that is longer than the index was sized for.
+    /// The longest block that has a list of its own width.
+    indexed: usize,
+    /// There may be longer blocks, all in the last list.
     beyond_index: bool,
     check_each_step: bool,
 }
@@ -113,17 +117,20 @@ impl ShadowedHeap {
         let heap = unsafe { Heap::from_raw(memory.start(), memory.len(), options)? };
         let mut shadow = ShadowAllocator::default();
         shadow.add_region(memory.start(), memory.len());
+        let largest = heap.stats().largest_free;
+        let room = memory.room();
         let mut this = Self {
             heap,
             shadow,
             memories: vec![memory],
             freed: Vec::new(),
             largest_untouched: None,
+            indexed: largest + if largest < SMALL { 0 } else { room },
             beyond_index: false,
             check_each_step: true,
         };
         this.assert_untouched();
-        this.largest_untouched = Some(this.heap.stats().largest_free);
+        this.largest_untouched = Some(largest);
         Ok(this)
     }
 
@@ -285,9 +292,12 @@ impl ShadowedHeap {
         assert_eq!(stats.live_blocks, before.live_blocks - 1);
         assert_eq!(stats.deallocations, before.deallocations + 1);
         assert!(stats.used_bytes + live.usable <= before.used_bytes);
-        // The new free block may hide a larger one of its list from the look that `largest_free`
-        // takes. Lists are narrow, but for the last one, which takes all that the index was not
-        // sized for.
+        self.assert_largest_found(&before, &stats);
+    }
+
+    /// A new free block may hide a larger one of its list from the look that `largest_free` takes.
+    /// Lists are narrow, but for the last one, which takes all that the index was not sized for.
+    fn assert_largest_found(&self, before: &Stats, stats: &Stats) {
         assert!(
             self.beyond_index
                 || stats.largest_free + before.largest_free / 16 + 64 >= before.largest_free,
@@ -375,9 +385,10 @@ impl ShadowedHeap {
                     .extend_region(self.memories[0].start(), additional);
                 if additional > 0 {
                     self.largest_untouched = None;
+                    self.beyond_index |= self.indexed < SMALL;
                 }
                 let stats = self.heap.stats();
-                assert!(stats.largest_free >= before.stats.largest_free);
+                self.assert_largest_found(&before.stats, &stats);
                 assert_eq!(stats.used_bytes, before.stats.used_bytes);
             }
             Err(_) => before.assert_unchanged(self),
@@ -398,8 +409,7 @@ impl ShadowedHeap {
         assert_eq!(stats.used_bytes, before.stats.used_bytes);
         assert!(stats.free_bytes > before.stats.free_bytes);
         self.shadow.add_region(memory.start(), memory.len());
-        let first = &self.memories[0];
-        self.beyond_index |= memory.len() > first.len() + first.room();
+        self.beyond_index |= memory.len() > self.indexed;
         self.memories.push(memory);
         self.largest_untouched = None;
         true
