@@ -276,6 +276,45 @@ fn any_lock_will_do() {
     memory.check_margins();
 }
 
+/// What idle local heaps hold is there for all who lack memory, also while one of them collects it.
+#[test]
+fn several_who_lack_memory_at_once_all_get_it() {
+    let memory = Memory::new(0, 14 << 20, 14 << 20, Dirt::Zero);
+    let sizes = [16, 32, 64, 100, 200, 400, 600, 640];
+    for _ in 0..20 {
+        // SAFETY: the memory outlives the pool, and only the pool touches it.
+        let pool: Pool<'_, YieldingLock> =
+            unsafe { Pool::create_in_raw(memory.start(), memory.len(), recording()) }.unwrap();
+        let idle: Vec<_> = (0..64).map(|_| pool.handle().unwrap()).collect();
+        for (handle, size) in idle
+            .iter()
+            .flat_map(|handle| sizes.map(|size| (handle, size)))
+        {
+            let objects: Vec<_> = (0..(60 << 10) / size)
+                .map_while(|_| handle.allocate(layout(size, 1)))
+                .collect();
+            for object in objects {
+                // SAFETY: allocated above and freed once.
+                unsafe { handle.free(object) };
+            }
+        }
+        assert!(pool.stats().largest_free < 2 << 20);
+        drop(idle);
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let handle = pool.handle().unwrap();
+                    barrier.wait();
+                    handle
+                        .allocate(layout(2 << 20, 1))
+                        .expect("12 MiB are free");
+                });
+            }
+        });
+    }
+}
+
 /// A checker that runs all the time never sees a heap that is half changed.
 #[test]
 fn figures_add_up_to_what_was_given() {

@@ -123,6 +123,8 @@ pub struct LocalHeap {
     pub(crate) next_idle: Cell<usize>,
     bins: [Bin; CLASSES],
     shelves: [Shelf; CLASSES],
+    /// While it is idle: when it was trimmed, going by the pool's count, or 0.
+    pub(crate) trimmed: Cell<usize>,
     queue: Line,
 }
 
@@ -239,6 +241,7 @@ impl LocalHeap {
                     counts_each: Cell::new(false),
                 }
             }; CLASSES],
+            trimmed: Cell::new(0),
             queue: Line(RemoteQueue(AtomicUsize::new(0))),
         }
     }

@@ -15,15 +15,22 @@ use core::ptr::NonNull;
 use lock_api::RawMutex;
 
 use super::Pool;
-use super::control::{Control, Lack};
+use super::control::Lack;
 use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{QUICK, SLAB_GRANULE, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
+use crate::slab::scale::modelled_or;
+use crate::sync::Ordering;
 use crate::tlsf::refusal::Refusal;
 
 /// Slabs with remote frees that are looked at in one operation.
 const COLLECTED: usize = 8;
+
+/// How often who lacks memory looks whether others have put their idle local heap back, and how long it
+/// pauses in between.
+const LOOKS: usize = modelled_or(2, 4096);
+const PAUSES: usize = 32;
 
 /// From this size on, what outgrows an object of a slab by more than an eighth becomes a block of its
 /// own: it may grow again, and a block can do so where it is. With smaller steps, copies from class
@@ -108,7 +115,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ///
     /// Takes time proportional to the number of idle local heaps, of their empty slabs, and of the
     /// slabs that others have freed objects of; and once each time that the memory for the layout's class
-    /// has run out, to the number of slabs.
+    /// has run out, to the number of slabs. If another thread is at the same, it is waited for, some
+    /// milliseconds at most.
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
@@ -161,6 +169,20 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub(super) unsafe fn give_up_empty(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
         unsafe { self.trim_all(local, |local, retires| self.trim_slabs(local, retires)) }
+        self.await_trimmers();
+    }
+
+    /// Waits until nobody else trims an idle local heap, whose memory might be what the caller lacks: a few
+    /// milliseconds at most, since the caller may be one who interrupted the other.
+    fn await_trimmers(&self) {
+        for _ in 0..LOOKS {
+            if self.with(|_| self.control().trimmers.get()) == 0 {
+                return;
+            }
+            for _ in 0..PAUSES {
+                core::hint::spin_loop();
+            }
+        }
     }
 
     /// [`Pool::allocate_in`], and then [`Pool::allocate_at_last`]: for those who have nothing to try
@@ -367,23 +389,17 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// # Safety
     /// As for [`Pool::allocate_in`].
     unsafe fn trim_all(&self, local: &LocalHeap, trim_one: impl Fn(&LocalHeap, bool) -> Trimmed) {
-        // Before they are taken out, so that a fork in between is noticed.
-        let recoveries = self.control().recoveries.get();
-        let idle = Idle {
-            pool: self,
-            first: Cell::new(self.with(|_| self.control().idle.replace(0))),
-            recoveries,
-        };
         if !local.is_empty_heap() {
             let (twice, refused) = trim_one(local, false);
             self.report(twice, refused);
         }
-        while let Some(other) = idle.next() {
+        let idle = Idle::of(self);
+        while let Some((other, count)) = idle.next() {
             let (twice, refused) = trim_one(other, true);
-            idle.put_back(other);
+            idle.put_back(other, count);
             self.report(twice, refused);
         }
-        self.with(|heap| self.control().trim(heap));
+        idle.finish();
     }
 
     /// # Safety
@@ -736,47 +752,85 @@ impl<'r, R: RawMutex> Pool<'r, R> {
 /// What to tell of a local heap that was trimmed; see [`Pool::report`].
 type Trimmed = (Result<(), usize>, Cell<Option<Refusal>>);
 
-/// Idle local heaps that were taken out of the registry. Those that are left when this is dropped go
-/// back, also if a fault handler panics.
+/// Takes idle local heaps out of the registry, one after the other, so that several who lack memory share
+/// the work and keep little from each other.
 struct Idle<'a, 'r, R: RawMutex> {
     pool: &'a Pool<'r, R>,
-    first: Cell<usize>,
-    /// As they were taken out. If the caller was interrupted by who forked, and this is the child, all are in
-    /// the registry again.
+    /// The pool's count of this when it began, and of forks' children: if the caller was interrupted by who
+    /// forked, and this is the child, all are in the registry again.
+    began: usize,
     recoveries: usize,
+    /// How many local heaps there are: others may come back as fast as they are trimmed.
+    left: Cell<usize>,
+    /// Something is under way that calls no fault handler, which might panic.
+    is_busy: Cell<bool>,
 }
 
-impl<R: RawMutex> Idle<'_, '_, R> {
-    fn are_out(&self) -> bool {
+impl<'a, 'r, R: RawMutex> Idle<'a, 'r, R> {
+    fn of(pool: &'a Pool<'r, R>) -> Self {
+        let control = pool.control();
+        pool.with(|_| {
+            let recoveries = control.recoveries.get();
+            // Not 0, which stands for never.
+            let began = control.trims.get().wrapping_add(1).max(1);
+            control.trims.set(began);
+            control.trimmers.set(control.trimmers.get() + 1);
+            Idle {
+                pool,
+                began,
+                recoveries,
+                left: Cell::new(control.heaps_ever.load(Ordering::Relaxed)),
+                is_busy: Cell::new(false),
+            }
+        })
+    }
+
+    fn is_valid(&self) -> bool {
         self.pool.control().recoveries.get() == self.recoveries
     }
 
-    /// Puts one back.
-    fn put_back(&self, local: &LocalHeap) {
+    /// Takes one out, and tells what to put it back with.
+    fn next(&self) -> Option<(&'a LocalHeap, usize)> {
+        let left = self.left.get().checked_sub(1)?;
+        self.left.set(left);
         self.pool.with(|_| {
-            if self.are_out() {
-                self.pool.control().detach(local);
+            let control = self.pool.control();
+            if !self.is_valid() {
+                return None;
+            }
+            let local = control.take_untrimmed(self.began)?;
+            self.is_busy.set(true);
+            Some((local, control.trims.get()))
+        })
+    }
+
+    /// Leaves the rest to others, and gives back a chunk of descriptors that has none in use.
+    fn finish(&self) {
+        self.is_busy.set(true);
+        self.pool.with(|heap| {
+            let control = self.pool.control();
+            control.trim(heap);
+            if self.is_valid() {
+                control.trimmers.set(control.trimmers.get() - 1);
             }
         });
     }
 
-    /// Takes one out.
-    fn next(&self) -> Option<&LocalHeap> {
-        if !self.are_out() {
-            return None;
-        }
-        let first = self.first.get();
-        // SAFETY: the list leads to local heaps.
-        let local = (first != 0).then(|| unsafe { Control::local(first) })?;
-        self.first.set(local.next_idle.get());
-        Some(local)
+    /// Puts it back.
+    fn put_back(&self, local: &LocalHeap, count: usize) {
+        self.is_busy.set(false);
+        self.pool.with(|_| {
+            if self.is_valid() {
+                self.pool.control().put_back_trimmed(local, count);
+            }
+        });
     }
 }
 
 impl<R: RawMutex> Drop for Idle<'_, '_, R> {
     fn drop(&mut self) {
-        while let Some(local) = self.next() {
-            self.put_back(local);
+        if !self.is_busy.get() {
+            self.finish();
         }
     }
 }

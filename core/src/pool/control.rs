@@ -58,9 +58,14 @@ pub(crate) struct Control {
     /// A class is served if enough of its objects for a slab fit into so many bytes.
     served_limit: Cell<usize>,
     /// Local heaps made so far; none goes before the pool.
-    heaps_ever: AtomicUsize,
+    pub(super) heaps_ever: AtomicUsize,
     /// How often this was [recovered after a fork](Control::recover_after_fork).
     pub(crate) recoveries: Cell<usize>,
+    /// The last of the idle local heaps, if there are any.
+    last_idle: Cell<usize>,
+    /// How often somebody began to trim idle local heaps, and how many are at it.
+    pub(super) trims: Cell<usize>,
+    pub(super) trimmers: Cell<usize>,
 }
 
 /// Why there is no slab.
@@ -170,6 +175,9 @@ impl Control {
             served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, LARGEST_SLAB)),
             heaps_ever: AtomicUsize::new(0),
             recoveries: Cell::new(0),
+            last_idle: Cell::new(0),
+            trims: Cell::new(0),
+            trimmers: Cell::new(0),
         }
     }
 
@@ -706,8 +714,9 @@ impl Control {
 
     /// A local heap that nobody is bound to, or a new one.
     pub(crate) fn attach(&self, heap: &mut Heap<'_>) -> Option<NonNull<LocalHeap>> {
-        let idle = self.idle.get();
-        let local = if idle == 0 {
+        let local = if let Some(idle) = self.take_idle() {
+            idle
+        } else {
             if !self.cover(heap, 0) {
                 return None;
             }
@@ -719,11 +728,6 @@ impl Control {
             local.next.set(self.heaps.get());
             self.heaps.set(local.address());
             self.heaps_ever.fetch_add(1, Ordering::Relaxed);
-            local
-        } else {
-            // SAFETY: the registry leads to local heaps, which live as long as the pool.
-            let local = unsafe { Control::local(idle) };
-            self.idle.set(local.next_idle.get());
             local
         };
         self.show_map(local);
@@ -769,6 +773,7 @@ impl Control {
         }
         let is_left_alone = |owner: usize| interrupted && owner == kept.address();
         self.idle.set(0);
+        self.trimmers.set(0);
         self.recoveries.set(self.recoveries.get() + 1);
         // SAFETY: nobody is bound to the local heaps any more (condition).
         unsafe {
@@ -883,8 +888,43 @@ impl Control {
 
     /// Takes a local heap back that nobody is bound to any more.
     pub(crate) fn detach(&self, local: &LocalHeap) {
+        local.trimmed.set(0);
         local.next_idle.set(self.idle.get());
-        self.idle.set(local.address());
+        if self.idle.replace(local.address()) == 0 {
+            self.last_idle.set(local.address());
+        }
+    }
+
+    /// The local heap that was taken back last.
+    fn take_idle(&self) -> Option<&LocalHeap> {
+        let local = self.idle_heaps().next()?;
+        self.idle.set(local.next_idle.get());
+        Some(local)
+    }
+
+    /// Takes out one that was not trimmed since the pool's count was this: those that were stand behind
+    /// the others.
+    pub(super) fn take_untrimmed(&self, since: usize) -> Option<&LocalHeap> {
+        let trimmed = self.idle_heaps().next()?.trimmed.get();
+        if trimmed != 0 && trimmed.wrapping_sub(since) <= usize::MAX / 2 {
+            return None;
+        }
+        self.take_idle()
+    }
+
+    /// Puts one back that was trimmed when the pool's count was this.
+    pub(super) fn put_back_trimmed(&self, local: &LocalHeap, count: usize) {
+        local.trimmed.set(count);
+        local.next_idle.set(0);
+        let last = self.last_idle.replace(local.address());
+        if self.idle.get() == 0 {
+            self.idle.set(local.address());
+        } else {
+            // SAFETY: as long as there are idle local heaps, the last one is known.
+            unsafe { Control::local(last) }
+                .next_idle
+                .set(local.address());
+        }
     }
 
     /// # Safety

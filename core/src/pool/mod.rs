@@ -262,7 +262,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// Gives back what idle local heaps do not need. Answers whether there are any.
     #[cold]
     fn trim_idle(&self) -> bool {
-        if self.with(|_| self.control().idle.get()) == 0 {
+        if self.with(|_| self.control().idle.get() | self.control().trimmers.get()) == 0 {
             return false;
         }
         // SAFETY: the empty local heap is anybody's.

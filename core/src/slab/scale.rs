@@ -27,6 +27,7 @@ pub(crate) const SEEN_BY_POOL: usize = modelled_or(2, 8);
 
 const IS_MODELLED: bool = cfg!(all(test, loom));
 
-const fn modelled_or(modelled: usize, shipped: usize) -> usize {
+/// The one under loom, the other else.
+pub(crate) const fn modelled_or(modelled: usize, shipped: usize) -> usize {
     if IS_MODELLED { modelled } else { shipped }
 }
