@@ -257,7 +257,7 @@ mod tests {
             |control, _| control.base.get() + 1,
             |_, slab| slab.start.get(),
         ];
-        for number in 0..4 {
+        for number in 0..5 {
             for place in places {
                 let invariant = found(|control, slab, _| {
                     let word = control.lists()[number];

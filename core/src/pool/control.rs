@@ -600,14 +600,15 @@ impl Control {
     }
 
     /// The words that lead to the pool's own structures, to be damaged: maps, chunks, local heaps, and
-    /// those that are idle.
+    /// those that are idle, the first and the last.
     #[cfg(all(test, feature = "spin"))]
-    pub(super) fn lists(&self) -> [*mut usize; 4] {
+    pub(super) fn lists(&self) -> [*mut usize; 5] {
         [
             self.map.as_ptr(),
             self.first_chunk.as_ptr(),
             self.heaps.as_ptr(),
             self.idle.as_ptr(),
+            self.last_idle.as_ptr(),
         ]
     }
 
@@ -678,16 +679,17 @@ impl Control {
     /// As [`Control::is_astray`], of the idle local heaps, which are among all of them.
     pub(super) fn are_idle_astray(&self) -> bool {
         let mut left = self.local_heaps().count();
-        let mut at = self.idle.get();
+        let (mut at, mut last) = (self.idle.get(), 0);
         while at != 0 {
             if left == 0 || !self.local_heaps().any(|local| local.address() == at) {
                 return true;
             }
             left -= 1;
+            last = at;
             // SAFETY: a local heap is there.
             at = unsafe { Control::local(at) }.next_idle.get();
         }
-        false
+        last != 0 && last != self.last_idle.get()
     }
 
     /// The descriptors of all slabs.
