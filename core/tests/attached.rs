@@ -472,3 +472,34 @@ fn empty_slabs_make_room_for_zeroed_and_resized_blocks() {
         bound.free(resized.expect("all but 5000 bytes is free"));
     }
 }
+
+/// A slab that counts as full is not looked at for the sake of one object, but when memory is asked back it is.
+#[test]
+fn a_trim_finds_each_free_object() {
+    let mut region = region(14 * MIB);
+    let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+    for (trims, idle) in [(false, true), (true, true), (true, false)] {
+        let bound = Bound::new(&pool);
+        let blocks: Vec<_> = (0..10_000).map(|_| bound.allocate(64).unwrap()).collect();
+        let (one, rest) = blocks.split_first().unwrap();
+        bound.free(*one);
+        let held = if idle {
+            drop(bound);
+            None
+        } else {
+            Some(bound)
+        };
+        if trims {
+            let trimming = held.as_ref().map_or(LocalHeap::EMPTY, Bound::local);
+            // SAFETY: this thread is bound to the local heap, or it is the empty one.
+            unsafe { pool.trim(trimming) };
+        }
+        let bound = held.unwrap_or_else(|| Bound::new(&pool));
+        let more: Vec<_> = (0..1000).map(|_| bound.allocate(64).unwrap()).collect();
+        assert_eq!(more.contains(one), trims, "idle: {idle}");
+        more.into_iter().for_each(|block| bound.free(block));
+        rest.iter().for_each(|&block| bound.free(block));
+        // SAFETY: this thread is bound to the local heap.
+        unsafe { pool.trim(bound.local()) };
+    }
+}

@@ -123,7 +123,8 @@ pub struct LocalHeap {
     pub(crate) next_idle: Cell<usize>,
     bins: [Bin; CLASSES],
     shelves: [Shelf; CLASSES],
-    /// While it is idle: when it was trimmed, going by the pool's count, or 0.
+    /// While it is idle, when it was trimmed, going by the pool's count, or 0; else [`BOUND`]. Written by
+    /// the holder of the pool's lock.
     pub(crate) trimmed: Cell<usize>,
     queue: Line,
 }
@@ -140,6 +141,9 @@ impl core::fmt::Debug for LocalHeap {
         f.debug_struct("LocalHeap").finish_non_exhaustive()
     }
 }
+
+/// In the place of a pool's count: somebody is bound to the local heap, or it is out to be trimmed.
+pub(crate) const BOUND: usize = usize::MAX;
 
 static EMPTY: LocalHeap = LocalHeap::empty();
 
@@ -241,7 +245,7 @@ impl LocalHeap {
                     counts_each: Cell::new(false),
                 }
             }; CLASSES],
-            trimmed: Cell::new(0),
+            trimmed: Cell::new(BOUND),
             queue: Line(RemoteQueue(AtomicUsize::new(0))),
         }
     }
@@ -269,6 +273,11 @@ impl LocalHeap {
             bin.leave();
         }
         heap
+    }
+
+    /// Whether the holder of the pool's lock may use it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.trimmed.get() != BOUND
     }
 
     /// Its own address: what its slabs name as their owner.

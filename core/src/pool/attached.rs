@@ -17,7 +17,7 @@ use lock_api::RawMutex;
 use super::Pool;
 use super::control::Lack;
 use crate::fault::FaultKind;
-use crate::local::{Freed, LocalHeap, Unsettled};
+use crate::local::{BOUND, Freed, LocalHeap, Unsettled};
 use crate::slab::class::{QUICK, SLAB_GRANULE, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::scale::modelled_or;
@@ -168,7 +168,7 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Pool::allocate_in`].
     pub(super) unsafe fn give_up_empty(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
-        unsafe { self.trim_all(local, |local, retires| self.trim_slabs(local, retires)) }
+        unsafe { self.trim_all(local, false) }
         self.await_trimmers();
     }
 
@@ -372,30 +372,27 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub unsafe fn trim(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
         unsafe {
-            self.trim_all(local, |local, _| {
-                self.with(|_| {
-                    let slabs = self.control().slabs();
-                    for slab in slabs.filter(|slab| slab.is_owned_by(local.address())) {
-                        local.reconsider(slab);
-                    }
-                });
-                self.trim_slabs(local, true)
-            });
+            self.with(|_| self.control().reconsider_slabs(local));
+            self.trim_all(local, true);
         }
     }
 
-    /// Calls `trim_one` for a local heap, and with `true` for all that are idle.
+    /// Collects the remote frees of a local heap and of all that are idle, and gives back their slabs that
+    /// have no object in use, but for those that count as full. The other current ones of idle local heaps
+    /// go back to their shelves, those of this one if `retires` says so.
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
-    unsafe fn trim_all(&self, local: &LocalHeap, trim_one: impl Fn(&LocalHeap, bool) -> Trimmed) {
+    unsafe fn trim_all(&self, local: &LocalHeap, retires: bool) {
         if !local.is_empty_heap() {
-            let (twice, refused) = trim_one(local, false);
+            // SAFETY: forwarded.
+            let (twice, refused) = unsafe { self.trim_slabs(local, retires) };
             self.report(twice, refused);
         }
         let idle = Idle::of(self);
         while let Some((other, count)) = idle.next() {
-            let (twice, refused) = trim_one(other, true);
+            // SAFETY: it was idle, and is known to this caller alone now.
+            let (twice, refused) = unsafe { self.trim_slabs(other, true) };
             idle.put_back(other, count);
             self.report(twice, refused);
         }
@@ -771,8 +768,11 @@ impl<'a, 'r, R: RawMutex> Idle<'a, 'r, R> {
         let control = pool.control();
         pool.with(|_| {
             let recoveries = control.recoveries.get();
-            // Not 0, which stands for never.
-            let began = control.trims.get().wrapping_add(1).max(1);
+            // Not what stands for never, or for others.
+            let began = match control.trims.get().wrapping_add(1) {
+                0 | BOUND => 1,
+                next => next,
+            };
             control.trims.set(began);
             control.trimmers.set(control.trimmers.get() + 1);
             Idle {

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::compiler_fence;
 
 use crate::heap::Heap;
-use crate::local::LocalHeap;
+use crate::local::{BOUND, LocalHeap};
 use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, STEP, TABLE};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::map::GranuleMap;
@@ -901,7 +901,29 @@ impl Control {
     fn take_idle(&self) -> Option<&LocalHeap> {
         let local = self.idle_heaps().next()?;
         self.idle.set(local.next_idle.get());
+        local.trimmed.set(BOUND);
         Some(local)
+    }
+
+    /// Puts all slabs of a local heap and of all that are idle on their shelves that have a free object, also
+    /// those that count as full.
+    ///
+    /// # Safety
+    /// The caller is bound to the local heap, or it is the empty one.
+    pub(super) unsafe fn reconsider_slabs(&self, local: &LocalHeap) {
+        for slab in self.slabs() {
+            let owner = slab.owner.load(Ordering::Relaxed);
+            if owner == 0 {
+                continue;
+            }
+            // SAFETY: owners are local heaps. This one is the caller's, or the lock's holder's.
+            unsafe {
+                let owner = Control::local(owner);
+                if core::ptr::eq(owner, local) || owner.is_idle() {
+                    owner.reconsider(slab);
+                }
+            }
+        }
     }
 
     /// Takes out one that was not trimmed since the pool's count was this: those that were stand behind
