@@ -8,8 +8,10 @@ use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 use std::thread;
 
+use allotment_core::lock_api::{GuardSend, RawMutex};
 use allotment_core::{Fault, FaultKind, LocalHeap, Options, Pool};
 
 use shadow::faults::{self, Report};
@@ -802,4 +804,96 @@ fn a_fork_in_the_middle_of_a_trim_leaves_each_local_heap_once() {
     let attached: Vec<_> = (0..8).map(|_| victim.pool.attach().unwrap()).collect();
     let different: BTreeSet<_> = attached.iter().copied().collect();
     assert_eq!(different.len(), attached.len());
+}
+
+std::thread_local! {
+    /// After how many times that it is taken a [`ForkingLock`] finds itself in a fork's child, and what is
+    /// done there.
+    static FORKS: std::cell::Cell<Option<(usize, *const ForkingPool, NonNull<LocalHeap>)>> =
+        const { std::cell::Cell::new(None) };
+}
+
+type ForkingPool = Pool<'static, ForkingLock>;
+
+/// As if a signal came before it is taken, whose handler forks, and this were the child.
+struct ForkingLock(std::sync::atomic::AtomicBool);
+
+// SAFETY: the exchange from false to true lets one in, and only `unlock` turns it back.
+unsafe impl RawMutex for ForkingLock {
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "the trait asks for a constant that is copied into place"
+    )]
+    const INIT: Self = Self(std::sync::atomic::AtomicBool::new(false));
+    type GuardMarker = GuardSend;
+
+    fn lock(&self) {
+        if let Some((left, pool, own)) = FORKS.take() {
+            if left == 0 {
+                // SAFETY: both are there, and this is the only thread.
+                unsafe { (*pool).recover_after_fork(own.as_ref(), true) }.unwrap();
+            } else {
+                FORKS.set(Some((left - 1, pool, own)));
+            }
+        }
+        assert!(self.try_lock());
+    }
+
+    fn try_lock(&self) -> bool {
+        !self.0.swap(true, Ordering::Acquire)
+    }
+
+    unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[test]
+fn a_fork_between_any_two_steps_of_a_trim_loses_nothing() {
+    let run = |forks_after: usize| {
+        let memory = Memory::new(0, 4 * MIB, 4 * MIB, Dirt::Zero);
+        let options = Options {
+            on_fault: faults::record,
+            ..Options::default()
+        };
+        // SAFETY: the memory outlives the pool, and only the pool touches it.
+        let pool: ForkingPool =
+            unsafe { Pool::create_in_raw(memory.start(), memory.len(), options) }.unwrap();
+        let own = pool.attach().unwrap();
+        let idle: Vec<_> = (0..3).map(|_| pool.attach().unwrap()).collect();
+        // SAFETY: this thread is bound to all of them until they are given up, and frees what it allocated.
+        unsafe {
+            for &local in &idle {
+                for size in [16, 64, 500] {
+                    let objects: Vec<_> = (0..(40 << 10) / size)
+                        .map(|_| pool.allocate_in(local.as_ref(), layout(size)).unwrap())
+                        .collect();
+                    for object in objects {
+                        pool.free_in(local.as_ref(), object);
+                    }
+                }
+            }
+            idle.iter().for_each(|&local| pool.detach(local));
+            FORKS.set(Some((forks_after, &raw const pool, own)));
+            pool.trim(own.as_ref());
+            let forked = FORKS.take().is_none();
+            faults::assert_none("a trim");
+            pool.check().unwrap();
+            pool.trim(own.as_ref());
+            pool.check().unwrap();
+            let used = pool.stats().used_bytes;
+            let again: BTreeSet<_> = (0..3).map(|_| pool.attach().unwrap()).collect();
+            assert_eq!(again, idle.iter().copied().collect(), "after {forks_after}");
+            (used, forked)
+        }
+    };
+    let (used, _) = run(usize::MAX);
+    let forks = (0..)
+        .take_while(|&after| {
+            let (left, forked) = run(after);
+            assert_eq!(left, used, "after {after}");
+            forked
+        })
+        .count();
+    assert!(forks > 20, "{forks}");
 }

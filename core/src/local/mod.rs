@@ -123,8 +123,7 @@ pub struct LocalHeap {
     pub(crate) next_idle: Cell<usize>,
     bins: [Bin; CLASSES],
     shelves: [Shelf; CLASSES],
-    /// While it is idle, when it was trimmed, going by the pool's count, or 0; else [`BOUND`]. Written by
-    /// the holder of the pool's lock.
+    /// While it is idle, when it was trimmed, going by the pool's count, or 0; else [`BOUND`] or [`OUT`].
     pub(crate) trimmed: Cell<usize>,
     queue: Line,
 }
@@ -132,8 +131,9 @@ pub struct LocalHeap {
 #[repr(C, align(64))]
 struct Line(RemoteQueue);
 
-// SAFETY: cells are used by the thread that the local heap is bound to, or, while it is idle, by the
-// holder of the pool's lock. What others use are the queue and the words, which are atomic.
+// SAFETY: cells are used by the thread that the local heap is bound to or that has it out, or, while it is
+// idle, by the holder of the pool's lock; the registry's, which are `next`, `next_idle` and `trimmed`, by that one
+// alone. What others use are the queue and the words, which are atomic.
 unsafe impl Sync for LocalHeap {}
 
 impl core::fmt::Debug for LocalHeap {
@@ -142,8 +142,11 @@ impl core::fmt::Debug for LocalHeap {
     }
 }
 
-/// In the place of a pool's count: somebody is bound to the local heap, or it is out to be trimmed.
+/// In the place of a pool's count: somebody is bound to the local heap.
 pub(crate) const BOUND: usize = usize::MAX;
+
+/// It is out to be trimmed.
+pub(crate) const OUT: usize = usize::MAX - 1;
 
 static EMPTY: LocalHeap = LocalHeap::empty();
 
@@ -277,7 +280,7 @@ impl LocalHeap {
 
     /// Whether the holder of the pool's lock may use it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.trimmed.get() != BOUND
+        !matches!(self.trimmed.get(), BOUND | OUT)
     }
 
     /// Its own address: what its slabs name as their owner.

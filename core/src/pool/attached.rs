@@ -17,7 +17,7 @@ use lock_api::RawMutex;
 use super::Pool;
 use super::control::Lack;
 use crate::fault::FaultKind;
-use crate::local::{BOUND, Freed, LocalHeap, Unsettled};
+use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{QUICK, SLAB_GRANULE, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::scale::modelled_or;
@@ -29,7 +29,7 @@ const COLLECTED: usize = 8;
 
 /// How often who lacks memory looks whether others have put their idle local heap back, and how long it
 /// pauses in between.
-const LOOKS: usize = modelled_or(2, 4096);
+const LOOKS: usize = modelled_or(2, 1024);
 const PAUSES: usize = 32;
 
 /// From this size on, what outgrows an object of a slab by more than an eighth becomes a block of its
@@ -115,8 +115,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     ///
     /// Takes time proportional to the number of idle local heaps, of their empty slabs, and of the
     /// slabs that others have freed objects of; and once each time that the memory for the layout's class
-    /// has run out, to the number of slabs. If another thread is at the same, it is waited for, some
-    /// milliseconds at most.
+    /// has run out, to the number of slabs. If another thread has an idle local heap out at the same time, it
+    /// is waited for, a millisecond or so at most.
     ///
     /// # Safety
     /// As for [`Pool::allocate_in`].
@@ -168,21 +168,26 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// As for [`Pool::allocate_in`].
     pub(super) unsafe fn give_up_empty(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
-        unsafe { self.trim_all(local, false) }
-        self.await_trimmers();
+        unsafe {
+            self.trim_all(local, false);
+            if self.awaits_others() {
+                self.trim_all(local, false);
+            }
+        }
     }
 
-    /// Waits until nobody else trims an idle local heap, whose memory might be what the caller lacks: a few
-    /// milliseconds at most, since the caller may be one who interrupted the other.
-    fn await_trimmers(&self) {
-        for _ in 0..LOOKS {
-            if self.with(|_| self.control().trimmers.get()) == 0 {
-                return;
+    /// Whether others had idle local heaps out, whose memory might be what the caller lacks. Waits until they are
+    /// back; a millisecond or so at most, since the caller may be one who interrupted the other.
+    fn awaits_others(&self) -> bool {
+        for look in 0..LOOKS {
+            if self.control().out.load(Ordering::Relaxed) == 0 {
+                return look > 0;
             }
             for _ in 0..PAUSES {
                 core::hint::spin_loop();
             }
         }
+        true
     }
 
     /// [`Pool::allocate_in`], and then [`Pool::allocate_at_last`]: for those who have nothing to try
@@ -372,7 +377,11 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     pub unsafe fn trim(&self, local: &LocalHeap) {
         // SAFETY: forwarded.
         unsafe {
-            self.with(|_| self.control().reconsider_slabs(local));
+            self.with(|_| {
+                if !local.is_empty_heap() || self.control().idle.get() != 0 {
+                    self.control().reconsider_slabs(local);
+                }
+            });
             self.trim_all(local, true);
         }
     }
@@ -389,14 +398,24 @@ impl<'r, R: RawMutex> Pool<'r, R> {
             let (twice, refused) = unsafe { self.trim_slabs(local, retires) };
             self.report(twice, refused);
         }
-        let idle = Idle::of(self);
-        while let Some((other, count)) = idle.next() {
+        let control = self.control();
+        let (began, most) = self.with(|_| {
+            let heaps = control.heaps_ever.load(Ordering::Relaxed);
+            (control.begin_trim(), heaps)
+        });
+        // Others may come back as fast as they are trimmed. One at a time, so that several who lack memory share
+        // the work and keep little from each other.
+        for _ in 0..most {
+            let Some((other, count)) = self.with(|_| control.take_idle_out(began)) else {
+                break;
+            };
             // SAFETY: it was idle, and is known to this caller alone now.
             let (twice, refused) = unsafe { self.trim_slabs(other, true) };
-            idle.put_back(other, count);
+            self.with(|_| control.put_idle_back(other, count));
+            // Not before: the fault handler may panic.
             self.report(twice, refused);
         }
-        idle.finish();
+        self.with(|heap| control.trim(heap));
     }
 
     /// # Safety
@@ -748,89 +767,3 @@ impl<'r, R: RawMutex> Pool<'r, R> {
 
 /// What to tell of a local heap that was trimmed; see [`Pool::report`].
 type Trimmed = (Result<(), usize>, Cell<Option<Refusal>>);
-
-/// Takes idle local heaps out of the registry, one after the other, so that several who lack memory share
-/// the work and keep little from each other.
-struct Idle<'a, 'r, R: RawMutex> {
-    pool: &'a Pool<'r, R>,
-    /// The pool's count of this when it began, and of forks' children: if the caller was interrupted by who
-    /// forked, and this is the child, all are in the registry again.
-    began: usize,
-    recoveries: usize,
-    /// How many local heaps there are: others may come back as fast as they are trimmed.
-    left: Cell<usize>,
-    /// Something is under way that calls no fault handler, which might panic.
-    is_busy: Cell<bool>,
-}
-
-impl<'a, 'r, R: RawMutex> Idle<'a, 'r, R> {
-    fn of(pool: &'a Pool<'r, R>) -> Self {
-        let control = pool.control();
-        pool.with(|_| {
-            let recoveries = control.recoveries.get();
-            // Not what stands for never, or for others.
-            let began = match control.trims.get().wrapping_add(1) {
-                0 | BOUND => 1,
-                next => next,
-            };
-            control.trims.set(began);
-            control.trimmers.set(control.trimmers.get() + 1);
-            Idle {
-                pool,
-                began,
-                recoveries,
-                left: Cell::new(control.heaps_ever.load(Ordering::Relaxed)),
-                is_busy: Cell::new(false),
-            }
-        })
-    }
-
-    fn is_valid(&self) -> bool {
-        self.pool.control().recoveries.get() == self.recoveries
-    }
-
-    /// Takes one out, and tells what to put it back with.
-    fn next(&self) -> Option<(&'a LocalHeap, usize)> {
-        let left = self.left.get().checked_sub(1)?;
-        self.left.set(left);
-        self.pool.with(|_| {
-            let control = self.pool.control();
-            if !self.is_valid() {
-                return None;
-            }
-            let local = control.take_untrimmed(self.began)?;
-            self.is_busy.set(true);
-            Some((local, control.trims.get()))
-        })
-    }
-
-    /// Leaves the rest to others, and gives back a chunk of descriptors that has none in use.
-    fn finish(&self) {
-        self.is_busy.set(true);
-        self.pool.with(|heap| {
-            let control = self.pool.control();
-            control.trim(heap);
-            if self.is_valid() {
-                control.trimmers.set(control.trimmers.get() - 1);
-            }
-        });
-    }
-
-    /// Puts it back.
-    fn put_back(&self, local: &LocalHeap, count: usize) {
-        self.is_busy.set(false);
-        self.pool.with(|_| {
-            if self.is_valid() {
-                self.pool.control().put_back_trimmed(local, count);
-            }
-        });
-    }
-}
-
-impl<R: RawMutex> Drop for Idle<'_, '_, R> {
-    fn drop(&mut self) {
-        if !self.is_busy.get() {
-            self.finish();
-        }
-    }
-}

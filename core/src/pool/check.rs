@@ -126,6 +126,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::local::{BOUND, OUT};
     use crate::pool::Pool;
     use crate::slab::remote::BITS;
     use crate::sync::AtomicUsize as AtomicUsizeWord;
@@ -269,6 +270,25 @@ mod tests {
                 });
                 assert_eq!(invariant, Invariant::SlabBlock, "list {number}");
             }
+        }
+    }
+
+    #[test]
+    fn who_counts_as_idle_is_listed() {
+        let mut region = region();
+        let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+        let [idle, bound] = [(); 2].map(|()| pool.attach().unwrap());
+        // SAFETY: local heaps live as long as the pool.
+        let [idle, bound] = [idle, bound].map(|local| unsafe { local.as_ref() });
+        // SAFETY: nobody uses the local heap any more.
+        unsafe { pool.detach(NonNull::from(idle)) };
+        pool.check().unwrap();
+        for (local, wrong) in [(idle, BOUND), (idle, OUT), (bound, 0), (bound, 7)] {
+            let right = local.trimmed.replace(wrong);
+            let damage = pool.check().expect_err("damaged");
+            assert_eq!(damage.invariant, Invariant::SlabBlock);
+            local.trimmed.set(right);
+            pool.check().unwrap();
         }
     }
 

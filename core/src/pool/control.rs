@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::compiler_fence;
 
 use crate::heap::Heap;
-use crate::local::{BOUND, LocalHeap};
+use crate::local::{BOUND, LocalHeap, OUT};
 use crate::slab::class::{SLAB_GRANULE, SLAB_GRANULE_LOG2, STEP, TABLE};
 use crate::slab::descriptor::Descriptor;
 use crate::slab::map::GranuleMap;
@@ -59,13 +59,12 @@ pub(crate) struct Control {
     served_limit: Cell<usize>,
     /// Local heaps made so far; none goes before the pool.
     pub(super) heaps_ever: AtomicUsize,
-    /// How often this was [recovered after a fork](Control::recover_after_fork).
-    pub(crate) recoveries: Cell<usize>,
     /// The last of the idle local heaps, if there are any.
     last_idle: Cell<usize>,
-    /// How often somebody began to trim idle local heaps, and how many are at it.
-    pub(super) trims: Cell<usize>,
-    pub(super) trimmers: Cell<usize>,
+    /// How often somebody began to trim idle local heaps.
+    trims: Cell<usize>,
+    /// How many local heaps are out to be trimmed. Written by the holder of the lock.
+    pub(super) out: AtomicUsize,
 }
 
 /// Why there is no slab.
@@ -174,10 +173,9 @@ impl Control {
             before_heap,
             served_limit: Cell::new((most / 1024).clamp(SLAB_GRANULE, LARGEST_SLAB)),
             heaps_ever: AtomicUsize::new(0),
-            recoveries: Cell::new(0),
             last_idle: Cell::new(0),
             trims: Cell::new(0),
-            trimmers: Cell::new(0),
+            out: AtomicUsize::new(0),
         }
     }
 
@@ -680,6 +678,7 @@ impl Control {
     pub(super) fn are_idle_astray(&self) -> bool {
         let mut left = self.local_heaps().count();
         let (mut at, mut last) = (self.idle.get(), 0);
+        let mut idle = self.local_heaps().filter(|local| local.is_idle()).count();
         while at != 0 {
             if left == 0 || !self.local_heaps().any(|local| local.address() == at) {
                 return true;
@@ -687,7 +686,15 @@ impl Control {
             left -= 1;
             last = at;
             // SAFETY: a local heap is there.
-            at = unsafe { Control::local(at) }.next_idle.get();
+            let local = unsafe { Control::local(at) };
+            if !local.is_idle() {
+                return true;
+            }
+            idle -= 1;
+            at = local.next_idle.get();
+        }
+        if idle != 0 {
+            return true;
         }
         last != 0 && last != self.last_idle.get()
     }
@@ -763,33 +770,36 @@ impl Control {
 
     /// In a fork's child: makes all local heaps but one idle, and puts their slabs in order. That
     /// of the thread that is left, if it has one, only gets what others freed, and not even that if
-    /// it was interrupted.
+    /// it was interrupted. What is out then is left as it is: if another thread had it out, it is lost.
     ///
     /// # Safety
     /// There is one thread, `kept` is its local heap, if any, and it is in no operation with it
     /// unless `interrupted` says so.
     pub(crate) unsafe fn recover_after_fork(&self, kept: &LocalHeap, interrupted: bool) {
+        self.out.store(0, Ordering::Relaxed);
         let is_alone = self.local_heaps().all(|local| core::ptr::eq(local, kept));
         if is_alone {
             return;
         }
-        let is_left_alone = |owner: usize| interrupted && owner == kept.address();
+        // The one that is out may be in the middle of a change, too.
+        let is_left_alone = |local: &LocalHeap| {
+            interrupted && (core::ptr::eq(local, kept) || local.trimmed.get() == OUT)
+        };
         self.idle.set(0);
-        self.trimmers.set(0);
-        self.recoveries.set(self.recoveries.get() + 1);
         // SAFETY: nobody is bound to the local heaps any more (condition).
         unsafe {
             for local in self.local_heaps() {
-                if !is_left_alone(local.address()) {
+                let left_alone = is_left_alone(local);
+                if !left_alone {
                     local.forget();
                 }
-                if !core::ptr::eq(local, kept) {
+                if !left_alone && !core::ptr::eq(local, kept) {
                     self.detach(local);
                 }
             }
             for slab in self.slabs() {
                 let owner = slab.owner.load(Ordering::Relaxed);
-                if owner != 0 && !is_left_alone(owner) {
+                if owner != 0 && !is_left_alone(Control::local(owner)) {
                     Control::local(owner).take_in(slab);
                 }
             }
@@ -897,7 +907,7 @@ impl Control {
         }
     }
 
-    /// The local heap that was taken back last.
+    /// The first of the idle local heaps, which nobody else has from here on.
     fn take_idle(&self) -> Option<&LocalHeap> {
         let local = self.idle_heaps().next()?;
         self.idle.set(local.next_idle.get());
@@ -926,18 +936,37 @@ impl Control {
         }
     }
 
-    /// Takes out one that was not trimmed since the pool's count was this: those that were stand behind
-    /// the others.
-    pub(super) fn take_untrimmed(&self, since: usize) -> Option<&LocalHeap> {
+    /// Begins to trim idle local heaps: answers the pool's count of this.
+    pub(super) fn begin_trim(&self) -> usize {
+        let count = match self.trims.get().wrapping_add(1) {
+            0 | OUT | BOUND => 1,
+            next => next,
+        };
+        self.trims.set(count);
+        count
+    }
+
+    /// Takes out one that was not trimmed since the pool's count was this, and answers the count for
+    /// [`Control::put_idle_back`]. Those that were trimmed since stand behind the others, but for what was out then.
+    pub(super) fn take_idle_out(&self, since: usize) -> Option<(&LocalHeap, usize)> {
         let trimmed = self.idle_heaps().next()?.trimmed.get();
         if trimmed != 0 && trimmed.wrapping_sub(since) <= usize::MAX / 2 {
             return None;
         }
-        self.take_idle()
+        let local = self.take_idle()?;
+        local.trimmed.set(OUT);
+        self.out.fetch_add(1, Ordering::Relaxed);
+        Some((local, self.trims.get()))
     }
 
-    /// Puts one back that was trimmed when the pool's count was this.
-    pub(super) fn put_back_trimmed(&self, local: &LocalHeap, count: usize) {
+    /// Puts one back that was taken out when the pool's count was this; unless it was put back already, in a
+    /// fork's child.
+    pub(super) fn put_idle_back(&self, local: &LocalHeap, count: usize) {
+        if local.trimmed.get() != OUT {
+            return;
+        }
+        let out = self.out.load(Ordering::Relaxed);
+        self.out.store(out.saturating_sub(1), Ordering::Relaxed);
         local.trimmed.set(count);
         local.next_idle.set(0);
         let last = self.last_idle.replace(local.address());

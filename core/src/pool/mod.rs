@@ -28,6 +28,7 @@ use crate::local::LocalHeap;
 use crate::region::{CreateError, GRANULE, Region};
 use crate::slab::class::class_of;
 use crate::stats::Stats;
+use crate::sync::Ordering;
 use crate::tlsf::refusal::Refusal;
 use control::Control;
 
@@ -262,7 +263,8 @@ impl<'r, R: RawMutex> Pool<'r, R> {
     /// Gives back what idle local heaps do not need. Answers whether there are any.
     #[cold]
     fn trim_idle(&self) -> bool {
-        if self.with(|_| self.control().idle.get() | self.control().trimmers.get()) == 0 {
+        let control = self.control();
+        if self.with(|_| control.idle.get() | control.out.load(Ordering::Relaxed)) == 0 {
             return false;
         }
         // SAFETY: the empty local heap is anybody's.
