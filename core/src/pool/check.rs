@@ -293,6 +293,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_idle_local_heaps_without_an_end_is_found() {
+        let mut region = region();
+        let pool: Pool = Pool::create_in_region(&mut region).unwrap();
+        // One more is bound than the list has.
+        let [_, first, second] = [(); 3].map(|()| pool.attach().unwrap());
+        // SAFETY: local heaps live as long as the pool, and nobody uses these two any more.
+        let (first, second) = unsafe {
+            pool.detach(second);
+            pool.detach(first);
+            (first.as_ref(), second.as_ref())
+        };
+        pool.check().unwrap();
+        second.next_idle.set(first.address());
+        let damage = pool.check().expect_err("damaged");
+        assert_eq!(damage.invariant, Invariant::SlabBlock);
+        second.next_idle.set(0);
+        pool.check().unwrap();
+    }
+
+    #[test]
     fn there_is_no_false_alarm_beside_busy_threads() {
         let mut region = region();
         let pool: Pool = Pool::create_in_region(&mut region).unwrap();

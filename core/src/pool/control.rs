@@ -676,27 +676,23 @@ impl Control {
 
     /// As [`Control::is_astray`], of the idle local heaps, which are among all of them.
     pub(super) fn are_idle_astray(&self) -> bool {
-        let mut left = self.local_heaps().count();
+        // As many as count as idle are listed.
+        let mut left = self.local_heaps().filter(|local| local.is_idle()).count();
         let (mut at, mut last) = (self.idle.get(), 0);
-        let mut idle = self.local_heaps().filter(|local| local.is_idle()).count();
         while at != 0 {
             if left == 0 || !self.local_heaps().any(|local| local.address() == at) {
                 return true;
             }
-            left -= 1;
-            last = at;
             // SAFETY: a local heap is there.
             let local = unsafe { Control::local(at) };
             if !local.is_idle() {
                 return true;
             }
-            idle -= 1;
+            left -= 1;
+            last = at;
             at = local.next_idle.get();
         }
-        if idle != 0 {
-            return true;
-        }
-        last != 0 && last != self.last_idle.get()
+        left != 0 || (last != 0 && last != self.last_idle.get())
     }
 
     /// The descriptors of all slabs.
@@ -723,7 +719,7 @@ impl Control {
 
     /// A local heap that nobody is bound to, or a new one.
     pub(crate) fn attach(&self, heap: &mut Heap<'_>) -> Option<NonNull<LocalHeap>> {
-        let local = if let Some(idle) = self.take_idle() {
+        let local = if let Some(idle) = self.take_idle(BOUND) {
             idle
         } else {
             if !self.cover(heap, 0) {
@@ -907,11 +903,11 @@ impl Control {
         }
     }
 
-    /// The first of the idle local heaps, which nobody else has from here on.
-    fn take_idle(&self) -> Option<&LocalHeap> {
+    /// The first of the idle local heaps, which nobody else has from here on: it is [`BOUND`] or [`OUT`].
+    fn take_idle(&self, mark: usize) -> Option<&LocalHeap> {
         let local = self.idle_heaps().next()?;
         self.idle.set(local.next_idle.get());
-        local.trimmed.set(BOUND);
+        local.trimmed.set(mark);
         Some(local)
     }
 
@@ -953,8 +949,7 @@ impl Control {
         if trimmed != 0 && trimmed.wrapping_sub(since) <= usize::MAX / 2 {
             return None;
         }
-        let local = self.take_idle()?;
-        local.trimmed.set(OUT);
+        let local = self.take_idle(OUT)?;
         self.out.fetch_add(1, Ordering::Relaxed);
         Some((local, self.trims.get()))
     }
