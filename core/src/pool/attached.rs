@@ -20,16 +20,14 @@ use crate::fault::FaultKind;
 use crate::local::{Freed, LocalHeap, Unsettled};
 use crate::slab::class::{QUICK, SLAB_GRANULE, STEP, TABLE, class_of};
 use crate::slab::descriptor::Descriptor;
-use crate::slab::scale::modelled_or;
+use crate::slab::scale::LOOKS;
 use crate::sync::Ordering;
 use crate::tlsf::refusal::Refusal;
 
 /// Slabs with remote frees that are looked at in one operation.
 const COLLECTED: usize = 8;
 
-/// How often who lacks memory looks whether others have put their idle local heap back, and how long it
-/// pauses in between.
-const LOOKS: usize = modelled_or(2, 1024);
+/// How long who waits for others pauses between two of [`LOOKS`].
 const PAUSES: usize = 32;
 
 /// From this size on, what outgrows an object of a slab by more than an eighth becomes a block of its

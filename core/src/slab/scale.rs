@@ -25,9 +25,11 @@ pub(crate) const KEPT_AT_ALL_EVENTS: usize = modelled_or(1, 32 * SLAB_GRANULE);
 /// other things to see to now and then.
 pub(crate) const SEEN_BY_POOL: usize = modelled_or(2, 8);
 
+/// How often who lacks memory looks whether others have put back the idle local heaps that they trim.
+pub(crate) const LOOKS: usize = modelled_or(2, 1024);
+
 const IS_MODELLED: bool = cfg!(all(test, loom));
 
-/// The one under loom, the other else.
-pub(crate) const fn modelled_or(modelled: usize, shipped: usize) -> usize {
+const fn modelled_or(modelled: usize, shipped: usize) -> usize {
     if IS_MODELLED { modelled } else { shipped }
 }
